@@ -1,0 +1,314 @@
+-- Group roles of the cluster; none can log in. Grant them to your own login roles.
+do $$
+declare
+    v_role text;
+begin
+    foreach v_role in array array['loci_owner', 'loci_app', 'loci_admin', 'loci_worker', 'loci_monitor'] loop
+        if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role) then
+            begin
+                execute format('create role %I nologin noinherit', v_role);
+            exception
+                -- Roles belong to the whole cluster: another database may be creating them right now.
+                when duplicate_object or unique_violation then null;
+            end;
+        end if;
+    end loop;
+end $$;
+create extension if not exists vector with schema public;
+create extension if not exists plpython3u;
+
+-- pg_cron lives in one database of a server. Elsewhere Loci works the same, with its jobs run by hand.
+do $$
+begin
+    if current_database() = coalesce(current_setting('cron.database_name', true), '')
+        and exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron')
+    then
+        create extension if not exists pg_cron;
+    end if;
+end $$;
+-- Two floors: what clients may touch, and the machinery behind it.
+create schema if not exists loci;
+create schema if not exists loci_private;
+create table loci.settings (
+    name text not null primary key,
+    value text,
+    default_value text,
+    kind text not null check (kind in ('integer', 'real', 'boolean', 'text')),
+    minimum numeric,
+    maximum numeric,
+    description text not null
+);
+
+-- The random key that signs the identity of a transaction (see loci.act_as); one row.
+create table loci_private.session_key (
+    only_row boolean not null primary key default true check (only_row),
+    key bytea not null check (length(key) >= 32)
+);
+
+-- What is installed; one row, written by the migration.
+create table loci_private.installation (
+    only_row boolean not null primary key default true check (only_row),
+    version text not null,
+    sql_hash text not null,
+    installed_at timestamptz not null default now()
+);
+create table loci_private.gateways (
+    gateway text not null primary key check (btrim(gateway) <> ''),
+    base_url text check (base_url ~ '^https?://[^[:space:]@]+$'),
+    api_key_ref text check (api_key_ref ~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$'),
+    max_concurrency integer not null default 5 check (max_concurrency between 1 and 100),
+    requests_per_minute integer not null default 60 check (requests_per_minute between 1 and 1000000),
+    timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600),
+    cooldown_until timestamptz,
+    consecutive_outages integer not null default 0
+);
+
+create table loci.embedding_models (
+    model_id integer generated always as identity primary key,
+    name text not null unique check (btrim(name) <> ''),
+    provider text not null,
+    version text not null default '1',
+    dimensions integer not null check (dimensions between 1 and 4000),
+    gateway text references loci_private.gateways (gateway),
+    query_prefix text not null default '',
+    passage_prefix text not null default '',
+    tokenizer text not null default 'cl100k',
+    max_batch integer not null default 100 check (max_batch between 1 and 2048),
+    max_tokens integer not null default 8191 check (max_tokens between 16 and 1000000),
+    created_at timestamptz not null default now()
+);
+create index on loci.embedding_models (gateway);
+create table loci.organizations (
+    organization_id uuid not null primary key default gen_random_uuid(),
+    name text not null check (btrim(name) <> ''),
+    chat_model text,
+    fallback_model text,
+    embedding_model text references loci.embedding_models (name) on update cascade,
+    api_key_ref text check (api_key_ref ~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$'),
+    budget_usd_month numeric(12, 2) check (budget_usd_month >= 0),
+    settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object'),
+    created_at timestamptz not null default now()
+);
+create index on loci.organizations (embedding_model);
+
+create table loci.users (
+    user_id uuid not null primary key default gen_random_uuid(),
+    email text unique,
+    db_role text unique,
+    created_at timestamptz not null default now()
+);
+
+create table loci.organization_members (
+    organization_id uuid not null references loci.organizations (organization_id) on delete cascade,
+    user_id uuid not null references loci.users (user_id) on delete cascade,
+    role text not null default 'member' check (role in ('owner', 'admin', 'member')),
+    joined_at timestamptz not null default clock_timestamp(),
+    primary key (organization_id, user_id)
+);
+create index on loci.organization_members (user_id);
+
+create table loci.teams (
+    team_id uuid not null primary key default gen_random_uuid(),
+    organization_id uuid not null references loci.organizations (organization_id) on delete cascade,
+    name text not null check (btrim(name) <> ''),
+    created_at timestamptz not null default now(),
+    unique (organization_id, team_id),
+    unique (organization_id, name)
+);
+
+-- Members of teams and projects are members of the organization: the foreign key ends both together.
+create table loci.team_members (
+    organization_id uuid not null,
+    team_id uuid not null,
+    user_id uuid not null,
+    primary key (team_id, user_id),
+    foreign key (organization_id, team_id) references loci.teams (organization_id, team_id) on delete cascade,
+    foreign key (organization_id, user_id)
+    references loci.organization_members (organization_id, user_id) on delete cascade
+);
+create index on loci.team_members (organization_id, team_id);
+create index on loci.team_members (organization_id, user_id);
+create index on loci.team_members (user_id);
+
+create table loci.projects (
+    project_id uuid not null primary key default gen_random_uuid(),
+    organization_id uuid not null references loci.organizations (organization_id) on delete cascade,
+    name text not null check (btrim(name) <> ''),
+    visibility text not null default 'organization' check (visibility in ('organization', 'team', 'private')),
+    team_id uuid,
+    created_at timestamptz not null default now(),
+    unique (organization_id, project_id),
+    foreign key (organization_id, team_id) references loci.teams (organization_id, team_id),
+    check (visibility <> 'team' or team_id is not null)
+);
+create index on loci.projects (organization_id, team_id);
+
+create table loci.project_members (
+    organization_id uuid not null,
+    project_id uuid not null,
+    user_id uuid not null,
+    primary key (project_id, user_id),
+    foreign key (organization_id, project_id)
+    references loci.projects (organization_id, project_id) on delete cascade,
+    foreign key (organization_id, user_id)
+    references loci.organization_members (organization_id, user_id) on delete cascade
+);
+create index on loci.project_members (organization_id, project_id);
+create index on loci.project_members (organization_id, user_id);
+create index on loci.project_members (user_id);
+
+-- Every place a row can live in: an organization, a project or a user. Kept by triggers on those tables.
+create table loci_private.scopes (
+    scope_id uuid not null primary key,
+    kind text not null check (kind in ('organization', 'project', 'user')),
+    organization_id uuid
+);
+create index on loci_private.scopes (organization_id);
+
+-- Which model an organization's rows use (organization null: all that chose none). Queries use the active model;
+-- the target fills in the background and becomes active when it is complete.
+create table loci_private.model_assignments (
+    assignment_id integer generated always as identity primary key,
+    organization_id uuid references loci.organizations (organization_id) on delete cascade,
+    active_model integer references loci.embedding_models (model_id),
+    target_model integer not null references loci.embedding_models (model_id),
+    assigned_at timestamptz not null default now(),
+    unique nulls not distinct (organization_id)
+);
+create index on loci_private.model_assignments (active_model);
+create index on loci_private.model_assignments (target_model);
+create table loci.documents (
+    document_id uuid not null primary key default gen_random_uuid(),
+    organization_id uuid references loci.organizations (organization_id) on delete cascade,
+    scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
+    audience uuid[],
+    title text,
+    content text,
+    mime_type text not null default 'text/plain',
+    source_uri text,
+    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    created_by uuid references loci.users (user_id) on delete set null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+create index on loci.documents (organization_id);
+create index on loci.documents (scope_id);
+create index on loci.documents (created_by);
+-- Watched tables. The expressions are text over the row; they only ever run with the rights of the table's owner.
+create table loci_private.sources (
+    source_id integer generated always as identity primary key,
+    name text not null unique check (btrim(name) <> ''),
+    relation regclass not null unique,
+    key_columns text [] not null check (cardinality(key_columns) > 0),
+    content text not null,
+    scope text not null,
+    audience text,
+    metadata text,
+    context text,
+    title text,
+    mime_type text,
+    content_columns text [] not null,
+    place_columns text [] not null,
+    chunk_tokens integer not null check (chunk_tokens between 100 and 2000),
+    chunk_overlap integer not null check (chunk_overlap between 0 and chunk_tokens / 2),
+    on_update text not null check (on_update in ('serve_old', 'hide')),
+    watched boolean not null default true,
+    broken_since timestamptz,
+    broken_error text,
+    created_at timestamptz not null default now()
+);
+-- Queues share queue_id, attempts, available_at, leased_at, lease and last_error, the columns of the one lease
+-- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out.
+
+-- Changed rows of watched tables. Append only for applications: no unique key, so that no INSERT ever waits or fails
+-- on it. The newest queue_id of a key is the version of that row. 'place' marks rows that were deleted or moved:
+-- search hides them until the mark is worked off. Whole sources: 'truncate' (rows are gone), 'resync' (changes were
+-- missed) hide all of them likewise; 'scan' only looks for missing rows.
+create table loci_private.row_queue (
+    queue_id bigint generated always as identity primary key,
+    source_id integer not null,
+    key text not null,
+    op text not null check (op in ('upsert', 'place', 'truncate', 'resync', 'scan')),
+    attempts integer not null default 0,
+    available_at timestamptz not null default '-infinity',
+    leased_at timestamptz,
+    lease uuid,
+    last_error jsonb,
+    enqueued_at timestamptz not null default now()
+);
+create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
+
+-- Chunks that still need a vector of a model.
+create table loci_private.embed_queue (
+    queue_id bigint generated always as identity primary key,
+    model_id integer not null references loci.embedding_models (model_id) on delete cascade,
+    chunk_id bigint not null,
+    attempts integer not null default 0,
+    available_at timestamptz not null default '-infinity',
+    leased_at timestamptz,
+    lease uuid,
+    last_error jsonb,
+    enqueued_at timestamptz not null default now(),
+    unique (model_id, chunk_id)
+);
+create index on loci_private.embed_queue (model_id, queue_id);
+create index on loci_private.embed_queue (chunk_id);
+
+-- Work that failed too often: parked here until somebody replays it or its row changes.
+create table loci_private.failures (
+    failure_id bigint generated always as identity primary key,
+    stage text not null check (stage in ('split', 'embed')),
+    source_id integer not null,
+    key text not null,
+    op text,
+    chunk_id bigint,
+    model_id integer references loci.embedding_models (model_id) on delete cascade,
+    attempts integer not null,
+    error jsonb not null,
+    enqueued_at timestamptz not null,
+    failed_at timestamptz not null
+);
+create index on loci_private.failures (source_id, key);
+create index on loci_private.failures (chunk_id);
+create index on loci_private.failures (model_id);
+-- One row a searchable source row. version: the newest queue_id whose content is in the chunks; placed_version: the
+-- newest whose scope and audience are.
+create table loci_private.source_rows (
+    row_id bigint generated always as identity primary key,
+    source_id integer not null references loci_private.sources (source_id) on delete cascade,
+    key text not null,
+    version bigint not null,
+    placed_version bigint not null,
+    organization_id uuid,
+    scope_id uuid,
+    audience uuid[],
+    title text,
+    metadata jsonb not null default '{}',
+    fingerprint bigint,
+    updated_at timestamptz not null,
+    unique (source_id, key)
+);
+create index on loci_private.source_rows using gin (metadata jsonb_path_ops);
+
+-- text_hash identifies what is embedded: context and content together.
+create table loci_private.chunks (
+    chunk_id bigint generated always as identity primary key,
+    row_id bigint not null references loci_private.source_rows (row_id) on delete cascade,
+    source_id integer not null,
+    organization_id uuid,
+    scope_id uuid not null,
+    audience uuid[],
+    ordinal integer not null,
+    context text,
+    content text not null,
+    text_hash bytea not null,
+    token_count integer not null,
+    metadata jsonb not null default '{}',
+    lexemes tsvector not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null
+);
+create index on loci_private.chunks (row_id, ordinal);
+create index on loci_private.chunks (scope_id);
+create index on loci_private.chunks (text_hash);
+create index chunks_lexemes on loci_private.chunks using gin (lexemes);

@@ -1,0 +1,31 @@
+-- Names, limits and defaults of every setting; values that an administrator set stay as they are.
+insert into loci.settings (name, kind, default_value, minimum, maximum, description) values
+('drain_seconds', 'integer', '240', 1, 86400, 'A run of loci.drain() stops after this many seconds, so that runs never pile up.'),
+('drain_workers', 'integer', '1', 1, 16, 'How many drain jobs pg_cron runs side by side.'),
+('split_batch', 'integer', '50', 1, 1000, 'Rows that one drain claims at a time for splitting.'),
+('lease_seconds', 'integer', '300', 5, 86400, 'Work claimed by a drain that died is taken again after this time.'),
+('max_attempts', 'integer', '4', 1, 100, 'A row that failed this often (first attempt and retries) is parked in loci.failures.'),
+('retry_base_seconds', 'real', '1', 0, 3600, 'Wait before the first retry; each further one doubles it.'),
+('retry_max_seconds', 'real', '3600', 1, 86400, 'Longest wait between two retries.'),
+('inline_rows', 'integer', '1000', 0, 100000, 'Rows deleted or moved by one statement are cleaned up within it up to this number; more are hidden at once and cleaned up by the drain.'),
+('exact_scan_limit', 'integer', '20000', 0, 1000000, 'Up to this many visible vectors a search compares all of them; above it uses the HNSW index.'),
+('max_content_bytes', 'integer', '67108864', 1024, 1073741823, 'A row with more text than this is refused with LC203 instead of being split.'),
+('text_search_config', 'text', 'english', null, null, 'PostgreSQL text search configuration of the full-text arm; organizations may set their own in settings.'),
+('rrf_constant', 'integer', '60', 1, 1000, 'Constant of reciprocal rank fusion: 1 / (constant + rank).'),
+('vector_weight', 'real', '1', 0, 100, 'Weight of the vector arm in hybrid search.'),
+('keyword_weight', 'real', '1', 0, 100, 'Weight of the full-text arm in hybrid search.'),
+('jwt_key_ref', 'text', null, null, null, 'Reference to the key that verifies tokens of loci.login(): env:NAME or file:/path on the server.'),
+('jwt_algorithms', 'text', 'HS256', null, null, 'Accepted signature algorithms, comma separated: HS256, HS384, HS512, RS256, ES256.'),
+('jwt_audience', 'text', null, null, null, 'Required aud claim; null: not checked.'),
+('jwt_issuer', 'text', null, null, null, 'Required iss claim; null: not checked.'),
+('jwt_user_claim', 'text', 'sub', null, null, 'Claim that names the user: a user_id, or the e-mail address of a user.'),
+('jwt_leeway_seconds', 'integer', '30', 0, 600, 'Tolerated clock difference for exp and nbf.'),
+('job_history_days', 'integer', '7', 1, 3650, 'Rows of cron.job_run_details of Loci jobs older than this are removed.')
+on conflict (name) do update set
+kind = excluded.kind, default_value = excluded.default_value, minimum = excluded.minimum,
+maximum = excluded.maximum, description = excluded.description;
+
+insert into loci_private.session_key (key)
+select sha256(convert_to(string_agg(gen_random_uuid()::text, ''), 'UTF8'))
+from generate_series(1, 4)
+on conflict do nothing;

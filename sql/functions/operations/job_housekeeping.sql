@@ -1,0 +1,19 @@
+create or replace function loci_private.job_housekeeping()
+returns bigint
+language plpgsql volatile parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    execute
+        'delete from cron.job_run_details as d
+        using cron.job as j
+        where j.jobid = d.jobid and j.jobname like ''loci %'' and d.end_time < $1 - make_interval(days => $2)'
+    using loci_private.now(), loci.setting('job_history_days')::integer;
+    get diagnostics v_count = row_count;
+    return v_count;
+end $$;
+comment on function loci_private.job_housekeeping() is
+'Remove old rows of cron.job_run_details, which pg_cron itself keeps for ever; returns how many.';
+revoke execute on function loci_private.job_housekeeping() from public;

@@ -1,0 +1,64 @@
+create or replace view loci.progress as
+select
+    s.name as source,
+    coalesce(r.row_count, 0) as row_count,
+    coalesce(c.chunks, 0) as chunks,
+    coalesce(c.chunks, 0) - coalesce(e.chunks, 0) - coalesce(f.chunks, 0) as embedded,
+    coalesce(q.row_count, 0) as rows_pending,
+    coalesce(e.chunks, 0) as chunks_pending,
+    coalesce(f.failed, 0) as failed,
+    least(q.oldest, e.oldest) as oldest_pending,
+    case
+        when coalesce(q.row_count, 0) + coalesce(c.chunks, 0) = 0 then 100.0
+        else round(
+            100.0 * (coalesce(c.chunks, 0) - coalesce(e.chunks, 0) - coalesce(f.chunks, 0))
+            / greatest(
+                coalesce(c.chunks, 0)
+                -- A row that is not split yet counts for as many chunks as the others have on average.
+                + coalesce(q.row_count, 0) * greatest(1, coalesce(c.chunks, 0) / greatest(coalesce(r.row_count, 0), 1)),
+                1
+            ), 1
+        )
+    end as percent
+from loci_private.sources as s
+left join (
+    select
+        source_id,
+        count(*) as row_count
+    from loci_private.source_rows
+    group by source_id
+) as r on r.source_id = s.source_id
+left join (
+    select
+        source_id,
+        count(*) as chunks
+    from loci_private.chunks
+    group by source_id
+) as c on c.source_id = s.source_id
+left join (
+    select
+        source_id,
+        count(*) as row_count,
+        min(enqueued_at) as oldest
+    from loci_private.row_queue
+    group by source_id
+) as q on q.source_id = s.source_id
+left join (
+    select
+        c.source_id,
+        count(distinct c.chunk_id) as chunks,
+        min(w.enqueued_at) as oldest
+    from loci_private.embed_queue as w
+    join loci_private.chunks as c on c.chunk_id = w.chunk_id
+    group by c.source_id
+) as e on e.source_id = s.source_id
+left join (
+    select
+        source_id,
+        count(distinct chunk_id) as chunks,
+        count(*) as failed
+    from loci_private.failures
+    group by source_id
+) as f on f.source_id = s.source_id;
+comment on view loci.progress is 'How far each source is: rows, chunks, how many are embedded, waiting, failed.';
+grant select on loci.progress to loci_admin, loci_monitor;

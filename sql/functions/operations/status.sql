@@ -1,0 +1,67 @@
+create or replace function loci.status()
+returns table (component text, ok boolean, detail text, since timestamptz)
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select 'version', true,
+        format('Loci %s on PostgreSQL %s, pgvector %s', i.version, current_setting('server_version'),
+            (select e.extversion from pg_extension as e where e.extname = 'vector')),
+        i.installed_at
+    from loci_private.installation as i;
+
+    return query
+    select 'python', loci_private.python_version() is not distinct from i.version,
+        coalesce('loci_udfs ' || loci_private.python_version(), 'the server cannot import loci_udfs')
+        || case when loci_private.python_version() = i.version then '' else format(', the database is %s: install the package of that version and reconnect', i.version) end,
+        null::timestamptz
+    from loci_private.installation as i;
+
+    return query
+    select 'model', a.active_model is not distinct from a.target_model,
+        case
+            when a.active_model is not distinct from a.target_model then format('%s (%s, %s dimensions)', t.name, t.provider, t.dimensions)
+            else format('%s is filling, %s chunks to go; queries use %s', t.name,
+                (select count(*) from loci_private.embed_queue as q where q.model_id = t.model_id), coalesce(m.name, 'none'))
+        end || coalesce(' for ' || o.name, ''),
+        a.assigned_at
+    from loci_private.model_assignments as a
+    join loci.embedding_models as t on t.model_id = a.target_model
+    left join loci.embedding_models as m on m.model_id = a.active_model
+    left join loci.organizations as o on o.organization_id = a.organization_id
+    order by o.name nulls first;
+
+    return query
+    select 'queue', coalesce(min(q.enqueued_at) > loci_private.now() - interval '15 minutes', true),
+        format('%s rows and %s chunks waiting', count(*) filter (where q.what = 'row'), count(*) filter (where q.what = 'chunk')),
+        min(q.enqueued_at)
+    from (
+        select 'row' as what, enqueued_at from loci_private.row_queue
+        union all
+        select 'chunk', enqueued_at from loci_private.embed_queue
+    ) as q;
+
+    return query
+    select 'failures', count(*) = 0,
+        case when count(*) = 0 then 'none' else format(
+            '%s parked or retrying, %s broken sources; select * from loci.failures', count(*) filter (where f.state <> 'broken'),
+            count(*) filter (where f.state = 'broken')
+        ) end,
+        min(f.since)
+    from loci.failures as f;
+
+    return query
+    select 'jobs', count(*) filter (where j.active) > 0 and count(*) filter (where j.last_status = 'failed') = 0,
+        case
+            when count(*) = 0 then 'none scheduled: pg_cron is not installed in this database; call loci.drain() by hand'
+            else format('%s scheduled, %s failed last time', count(*), count(*) filter (where j.last_status = 'failed'))
+        end,
+        max(j.last_start)
+    from loci.jobs as j;
+end $$;
+comment on function loci.status() is
+'One row a component: is it well, what is there to know, since when. Start here.';
+revoke execute on function loci.status() from public;
+grant execute on function loci.status() to loci_admin, loci_monitor;

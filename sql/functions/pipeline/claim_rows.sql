@@ -1,0 +1,20 @@
+create or replace function loci_private.claim_rows(lease uuid)
+returns table (queue_id bigint, source_id integer, key text, op text)
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_ids bigint[];
+begin
+    select array_agg(c.id) into v_ids
+    from loci_private.claim('row_queue', claim_rows.lease, loci.setting('split_batch')::integer) as c (id);
+    return query
+    select q.queue_id, q.source_id, q.key, q.op
+    from loci_private.row_queue as q
+    where q.queue_id = any(v_ids)
+    order by q.queue_id;
+end $$;
+comment on function loci_private.claim_rows(uuid) is 'Lease the next changed rows.';
+revoke execute on function loci_private.claim_rows(uuid) from public;
+grant execute on function loci_private.claim_rows(uuid) to loci_worker;

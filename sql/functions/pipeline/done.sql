@@ -1,0 +1,12 @@
+create or replace function loci_private.done(queue text, lease uuid, queue_ids bigint [])
+returns void
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('delete from loci_private.%I as q where q.queue_id = any($1) and q.lease = $2', done.queue)
+    using done.queue_ids, done.lease;
+end $$;
+comment on function loci_private.done(text, uuid, bigint []) is 'Leased work is finished: take it out of its queue.';
+revoke execute on function loci_private.done(text, uuid, bigint []) from public;
+grant execute on function loci_private.done(text, uuid, bigint []) to loci_worker;

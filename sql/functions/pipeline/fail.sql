@@ -1,0 +1,49 @@
+create or replace function loci_private.fail(queue text, lease uuid, queue_ids bigint [], error jsonb)
+returns void
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := loci_private.now();
+begin
+    execute format(
+        'update loci_private.%I as q
+        set lease = null, leased_at = null, attempts = q.attempts + 1, last_error = $3,
+            available_at = $4 + loci_private.backoff(q.attempts + 1)
+        where q.queue_id = any($1) and q.lease = $2', fail.queue
+    ) using fail.queue_ids, fail.lease, fail.error, v_now;
+
+    if fail.queue = 'row_queue' then
+        with parked as (
+            delete from loci_private.row_queue as q
+            where q.queue_id = any(fail.queue_ids) and q.lease is null
+                -- A mark that hides rows stays until it is worked off.
+                and (
+                    fail.error @> '{"permanent": true}'
+                    or (q.op in ('upsert', 'scan') and q.attempts >= loci.setting('max_attempts')::integer)
+                )
+            returning q.*
+        )
+        insert into loci_private.failures (stage, source_id, key, op, attempts, error, enqueued_at, failed_at)
+        select 'split', p.source_id, p.key, p.op, p.attempts, p.last_error, p.enqueued_at, v_now
+        from parked as p;
+    else
+        with parked as (
+            delete from loci_private.embed_queue as q
+            where q.queue_id = any(fail.queue_ids) and q.lease is null
+                and (fail.error @> '{"permanent": true}' or q.attempts >= loci.setting('max_attempts')::integer)
+            returning q.*
+        )
+        insert into loci_private.failures (
+            stage, source_id, key, chunk_id, model_id, attempts, error, enqueued_at, failed_at
+        )
+        select 'embed', r.source_id, r.key, p.chunk_id, p.model_id, p.attempts, p.last_error, p.enqueued_at, v_now
+        from parked as p
+        join loci_private.chunks as c on c.chunk_id = p.chunk_id
+        join loci_private.source_rows as r on r.row_id = c.row_id;
+    end if;
+end $$;
+comment on function loci_private.fail(text, uuid, bigint [], jsonb) is
+'Leased work failed: retry it with backoff, or park it in loci.failures when its attempts are used up or the error is permanent.';
+revoke execute on function loci_private.fail(text, uuid, bigint [], jsonb) from public;
+grant execute on function loci_private.fail(text, uuid, bigint [], jsonb) to loci_worker;

@@ -1,0 +1,69 @@
+create or replace view loci.failures as
+select
+    'parked' as state,
+    f.stage,
+    s.name as source,
+    f.key,
+    m.name as model,
+    f.attempts,
+    f.error ->> 'sqlstate' as code,
+    f.error ->> 'message' as message,
+    f.error ->> 'detail' as detail,
+    f.failed_at as since,
+    null::timestamptz as next_attempt
+from loci_private.failures as f
+join loci_private.sources as s on s.source_id = f.source_id
+left join loci.embedding_models as m on m.model_id = f.model_id
+union all
+select
+    'retrying',
+    'split',
+    s.name,
+    q.key,
+    null,
+    q.attempts,
+    q.last_error ->> 'sqlstate',
+    q.last_error ->> 'message',
+    q.last_error ->> 'detail',
+    q.enqueued_at,
+    q.available_at
+from loci_private.row_queue as q
+join loci_private.sources as s on s.source_id = q.source_id
+where q.attempts > 0
+union all
+select
+    'retrying',
+    'embed',
+    s.name,
+    r.key,
+    m.name,
+    q.attempts,
+    q.last_error ->> 'sqlstate',
+    q.last_error ->> 'message',
+    q.last_error ->> 'detail',
+    q.enqueued_at,
+    q.available_at
+from loci_private.embed_queue as q
+join loci_private.chunks as c on c.chunk_id = q.chunk_id
+join loci_private.source_rows as r on r.row_id = c.row_id
+join loci_private.sources as s on s.source_id = r.source_id
+join loci.embedding_models as m on m.model_id = q.model_id
+where q.attempts > 0
+union all
+select
+    'broken',
+    'source',
+    s.name,
+    null,
+    null,
+    null,
+    null,
+    s.broken_error,
+    null,
+    s.broken_since,
+    null
+from loci_private.sources as s
+where s.broken_since is not null;
+comment on view loci.failures is
+'Work that failed: parked until loci.retry_failures() or a change of its row; retrying by itself; or a source whose table cannot be read any more.';
+grant select on loci.failures to loci_admin, loci_monitor;

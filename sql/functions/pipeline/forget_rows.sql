@@ -1,0 +1,22 @@
+create or replace function loci_private.forget_rows(source_id integer, keys text [], version bigint)
+returns void
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform loci_private.remove_rows(array_agg(r.row_id))
+    from (
+        select r.row_id
+        from loci_private.source_rows as r
+        where r.source_id = forget_rows.source_id and r.key = any(forget_rows.keys) and r.version <= forget_rows.version
+        order by r.row_id
+        for update
+    ) as r
+    having count(*) > 0;
+    delete from loci_private.failures as f
+    where f.source_id = forget_rows.source_id and f.key = any(forget_rows.keys);
+end $$;
+comment on function loci_private.forget_rows(integer, text [], bigint) is
+'These keys were gone when read at this version: remove what was made from them, unless somebody stored them anew since.';
+revoke execute on function loci_private.forget_rows(integer, text [], bigint) from public;
+grant execute on function loci_private.forget_rows(integer, text [], bigint) to loci_worker;

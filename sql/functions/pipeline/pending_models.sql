@@ -1,0 +1,19 @@
+create or replace function loci_private.pending_models()
+returns setof integer
+language plpgsql stable parallel safe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select m.model_id
+    from loci.embedding_models as m
+    where exists (
+        select from loci_private.embed_queue as q
+        where q.model_id = m.model_id
+            and (q.available_at <= loci_private.now() or q.leased_at < pg_postmaster_start_time())
+    )
+    order by m.model_id;
+end $$;
+comment on function loci_private.pending_models() is 'Models that chunks are waiting for.';
+revoke execute on function loci_private.pending_models() from public;
+grant execute on function loci_private.pending_models() to loci_worker;

@@ -1,0 +1,16 @@
+create or replace function loci_private.put_back(queue text, lease uuid, queue_ids bigint [] default null)
+returns void
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format(
+        'update loci_private.%I as q
+        set lease = null, leased_at = null, available_at = ''-infinity''
+        where q.lease = $2 and ($1 is null or q.queue_id = any($1))', put_back.queue
+    ) using put_back.queue_ids, put_back.lease;
+end $$;
+comment on function loci_private.put_back(text, uuid, bigint []) is
+'Give leased work back untouched (all of the lease when queue_ids is null): it is nobody''s fault and costs no attempt.';
+revoke execute on function loci_private.put_back(text, uuid, bigint []) from public;
+grant execute on function loci_private.put_back(text, uuid, bigint []) to loci_worker;

@@ -1,0 +1,73 @@
+create or replace function loci.reconcile(deep boolean default false)
+returns bigint
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_source loci_private.sources;
+    v_model integer;
+    v_count bigint;
+    v_total bigint := 0;
+begin
+    -- Rows of sources that no longer exist.
+    delete from loci_private.row_queue as q
+    where not exists (select from loci_private.sources as s where s.source_id = q.source_id);
+    delete from loci_private.failures as f
+    where not exists (select from loci_private.sources as s where s.source_id = f.source_id);
+
+    for v_source in select s.* from loci_private.sources as s where s.watched order by s.source_id loop
+        begin
+            v_total := v_total + loci_private.enqueue_source(v_source.source_id, only_missing => true);
+            execute format(
+                'insert into loci_private.row_queue (source_id, key, op)
+                select r.source_id, r.key, ''place''
+                from loci_private.source_rows as r
+                where r.source_id = $1
+                    and not exists (select from loci_private.%I() as k (key) where k.key = r.key)
+                    and not exists (select from loci_private.row_queue as q where q.source_id = $1 and q.key = r.key)',
+                format('source_%s_keys', v_source.source_id)
+            ) using v_source.source_id;
+            get diagnostics v_count = row_count;
+            v_total := v_total + v_count;
+            if reconcile.deep then
+                insert into loci_private.row_queue (source_id, key, op)
+                select r.source_id, r.key, 'place'
+                from loci_private.source_rows as r
+                cross join lateral loci_private.read_rows(r.source_id, array[r.key]) as n
+                where r.source_id = v_source.source_id and n.fingerprint is distinct from r.fingerprint
+                    and not exists (
+                        select from loci_private.row_queue as q where q.source_id = r.source_id and q.key = r.key
+                    );
+                get diagnostics v_count = row_count;
+                v_total := v_total + v_count;
+            end if;
+            if v_source.broken_since is not null then
+                perform loci_private.read_rows(v_source.source_id, array(
+                    select q.key from loci_private.row_queue as q where q.source_id = v_source.source_id limit 1
+                ));
+                update loci_private.sources as s
+                set broken_since = null, broken_error = null
+                where s.source_id = v_source.source_id;
+            end if;
+        exception when others then
+            perform loci_private.break_source(v_source.source_id, sqlerrm);
+        end;
+    end loop;
+
+    for v_model in select m.model_id from loci.embedding_models as m loop
+        execute format(
+            'delete from loci_private.%I as e
+            where not exists (select from loci_private.chunks as c where c.chunk_id = e.chunk_id)',
+            loci_private.model_table(v_model)
+        );
+        v_total := v_total + loci_private.enqueue_missing(v_model);
+    end loop;
+    delete from loci_private.embed_queue as q
+    where not exists (select from loci_private.chunks as c where c.chunk_id = q.chunk_id);
+    perform loci_private.activate_complete_models();
+    return v_total;
+end $$;
+comment on function loci.reconcile(boolean) is
+'Find and queue every gap between watched tables, chunks and vectors; returns how many rows and chunks were queued. deep: also compare the content of every row.';
+revoke execute on function loci.reconcile(boolean) from public;
+grant execute on function loci.reconcile(boolean) to loci_admin, loci_worker;

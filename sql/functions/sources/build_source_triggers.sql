@@ -1,0 +1,139 @@
+create or replace function loci_private.build_source_triggers(source_id integer)
+returns void
+language plpgsql volatile parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_source loci_private.sources;
+    v_key text;
+    v_relevant text;
+    v_place text;
+    v_place_arguments text;
+    v_function text := format('source_%s_changed', source_id);
+    v_relation regclass;
+begin
+    select s.* into strict v_source from loci_private.sources as s where s.source_id = build_source_triggers.source_id;
+    if cardinality(v_source.key_columns) = 1 then
+        v_key := format('%%1$s.%I::text', v_source.key_columns[1]);
+    else
+        select format('jsonb_build_array(%s)::text', string_agg(format('%%1$s.%I', k.name), ', ' order by k.n)) into v_key
+        from unnest(v_source.key_columns) with ordinality as k (name, n);
+    end if;
+    select string_agg(format('%%1$s.%I', c.name), ', ') into v_relevant
+    from unnest(v_source.content_columns) as c (name);
+    select string_agg(format('%%1$s.%I', c.name), ', ' order by c.n),
+        string_agg(format('n.%I', c.name), ', ' order by c.n)
+    into v_place, v_place_arguments
+    from unnest(v_source.place_columns) with ordinality as c (name, n);
+
+    -- Static text: planned once a session. Rows are compared byte by byte (*<>), which works for every type and runs no
+    -- code of anybody else. Inserting into row_queue never waits and never conflicts, at any isolation level.
+    execute format(
+        $create$
+        create or replace function loci_private.%1$I()
+        returns trigger
+        language plpgsql security definer
+        set search_path = pg_catalog, pg_temp
+        set timezone = 'UTC' set datestyle = 'ISO, YMD' set intervalstyle = 'iso_8601'
+        set extra_float_digits = 1 set bytea_output = 'hex' set lock_timeout = '1s'
+        as %2$L
+        $create$,
+        v_function,
+        format(
+            $body$
+            declare
+                v_places jsonb;
+            begin
+                if tg_op = 'INSERT' then
+                    insert into loci_private.row_queue (source_id, key, op)
+                    select %1$s, %2$s, 'upsert' from new_rows as n;
+                elsif tg_op = 'UPDATE' then
+                    with changed as (
+                        select coalesce(n.loci_key, o.loci_key) as key, n.loci_key is null as gone,
+                            n.loci_key is null or (o.loci_key is not null and n.loci_place *<> o.loci_place) as placing,
+                            %7$s as hiding
+                        from (select %3$s as loci_key, row(%5$s) as loci_content, row(%6$s) as loci_place from old_rows as o) as o
+                        full join (select %2$s as loci_key, row(%4$s) as loci_content, row(%8$s) as loci_place from new_rows as n) as n
+                            on n.loci_key = o.loci_key
+                        where n.loci_key is null or o.loci_key is null
+                            or n.loci_content *<> o.loci_content or n.loci_place *<> o.loci_place
+                    ), queued as (
+                        insert into loci_private.row_queue (source_id, key, op)
+                        select %1$s, c.key, case when c.placing or c.hiding then 'place' else 'upsert' end from changed as c
+                        returning queue_id, key, op
+                    )
+                    select jsonb_agg(jsonb_build_object(
+                        'key', q.key, 'version', q.queue_id, 'gone', c.gone or (c.hiding and not c.placing))
+                    ) into v_places
+                    from queued as q join changed as c on c.key = q.key
+                    where q.op = 'place';
+                    if jsonb_array_length(v_places) <= loci.setting('inline_rows')::integer then
+                        select jsonb_agg(jsonb_build_object(
+                            'key', p.key, 'version', p.version, 'scope_id', l.scope_id, 'audience', l.audience
+                        )) into v_places
+                        from jsonb_to_recordset(v_places) as p (key text, version bigint, gone boolean)
+                        left join (select %2$s as loci_key, n.* from new_rows as n) as n on n.loci_key = p.key and not p.gone
+                        left join lateral loci_private.%9$I(%10$s) as l on n.loci_key is not null;
+                        perform loci_private.place_rows(%1$s, v_places);
+                    end if;
+                elsif tg_op = 'DELETE' then
+                    with queued as (
+                        insert into loci_private.row_queue (source_id, key, op)
+                        select %1$s, %3$s, 'place' from old_rows as o
+                        returning queue_id, key
+                    )
+                    select jsonb_agg(jsonb_build_object('key', q.key, 'version', q.queue_id)) into v_places
+                    from queued as q;
+                    if jsonb_array_length(v_places) <= loci.setting('inline_rows')::integer then
+                        perform loci_private.place_rows(%1$s, v_places);
+                    end if;
+                else
+                    insert into loci_private.row_queue (source_id, key, op) values (%1$s, '', 'truncate');
+                end if;
+                return null;
+            exception
+                when query_canceled or deadlock_detected or serialization_failure then
+                    raise;
+                when others then
+                    perform loci_private.trigger_failed(%1$s, tg_op, sqlstate, sqlerrm);
+                    return null;
+            end
+            $body$,
+            source_id,
+            format(v_key, 'n'), format(v_key, 'o'),
+            format(v_relevant, 'n'), format(v_relevant, 'o'),
+            format(v_place, 'o'),
+            case when v_source.on_update = 'hide' then 'o.loci_key is not null' else 'false' end,
+            format(v_place, 'n'),
+            format('source_%s_place', source_id), v_place_arguments
+        )
+    );
+    execute format('revoke execute on function loci_private.%I() from public', v_function);
+    execute format('alter function loci_private.%I() owner to loci_owner', v_function);
+
+    -- A statement on a partition fires the partition's triggers, one on the parent the parent's: each has its own.
+    for v_relation in
+        select p.relid from pg_partition_tree(v_source.relation) as p
+        union select v_source.relation
+    loop
+        execute format(
+            'create or replace trigger loci_insert after insert on %s referencing new table as new_rows '
+            'for each statement execute function loci_private.%I()', v_relation, v_function
+        );
+        execute format(
+            'create or replace trigger loci_update after update on %s referencing old table as old_rows new table as new_rows '
+            'for each statement execute function loci_private.%I()', v_relation, v_function
+        );
+        execute format(
+            'create or replace trigger loci_delete after delete on %s referencing old table as old_rows '
+            'for each statement execute function loci_private.%I()', v_relation, v_function
+        );
+        execute format(
+            'create or replace trigger loci_truncate after truncate on %s '
+            'for each statement execute function loci_private.%I()', v_relation, v_function
+        );
+    end loop;
+end $$;
+comment on function loci_private.build_source_triggers(integer) is
+'Make the trigger function of a source and its triggers on the table and its partitions.';
+revoke execute on function loci_private.build_source_triggers(integer) from public;

@@ -1,0 +1,21 @@
+-- Functions generated for watched tables follow this version of Loci; Loci's own tables are sources like any other.
+do $$
+declare
+    v_source loci_private.sources;
+begin
+    for v_source in select s.* from loci_private.sources as s where s.watched order by s.source_id loop
+        begin
+            perform loci_private.build_source_readers(v_source.source_id);
+            perform loci_private.probe_source(v_source.source_id);
+            perform loci_private.build_source_triggers(v_source.source_id);
+        exception when others then
+            perform loci_private.break_source(v_source.source_id, sqlerrm);
+        end;
+    end loop;
+    if not exists (select from loci_private.sources as s where s.relation = 'loci.documents'::regclass) then
+        perform loci.watch(
+            'loci.documents', content => 'content', scope => 'scope_id', audience => 'audience', metadata => 'metadata',
+            context => 'title', title => 'title', mime_type => 'mime_type'
+        );
+    end if;
+end $$;

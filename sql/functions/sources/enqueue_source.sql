@@ -1,0 +1,24 @@
+create or replace function loci_private.enqueue_source(source_id integer, only_missing boolean default false)
+returns bigint
+language plpgsql volatile parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    execute format(
+        'insert into loci_private.row_queue (source_id, key, op)
+        select $1, k.key, ''upsert''
+        from loci_private.%I() as k (key)
+        where not $2 or (
+            not exists (select from loci_private.source_rows as r where r.source_id = $1 and r.key = k.key)
+            and not exists (select from loci_private.row_queue as q where q.source_id = $1 and q.key = k.key)
+            and not exists (select from loci_private.failures as f where f.source_id = $1 and f.key = k.key)
+        )', format('source_%s_keys', enqueue_source.source_id)
+    ) using enqueue_source.source_id, enqueue_source.only_missing;
+    get diagnostics v_count = row_count;
+    return v_count;
+end $$;
+comment on function loci_private.enqueue_source(integer, boolean) is
+'Queue all rows of a watched table, or only those that nothing is known of; returns how many.';
+revoke execute on function loci_private.enqueue_source(integer, boolean) from public;

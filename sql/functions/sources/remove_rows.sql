@@ -1,0 +1,28 @@
+create or replace function loci_private.remove_rows(row_ids bigint [])
+returns void
+language plpgsql volatile parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_model integer;
+begin
+    if cardinality(remove_rows.row_ids) = 0 then
+        return;
+    end if;
+    -- A drain that is just writing vectors of these chunks holds them; what it writes must be seen below.
+    perform from loci_private.chunks as c where c.row_id = any(remove_rows.row_ids) order by c.chunk_id for update;
+    for v_model in select m.model_id from loci.embedding_models as m loop
+        execute format('delete from loci_private.%I as e where e.row_id = any($1)', loci_private.model_table(v_model))
+        using remove_rows.row_ids;
+    end loop;
+    delete from loci_private.embed_queue as q
+    using loci_private.chunks as c
+    where c.row_id = any(remove_rows.row_ids) and q.chunk_id = c.chunk_id;
+    delete from loci_private.failures as f
+    using loci_private.source_rows as r
+    where r.row_id = any(remove_rows.row_ids) and f.source_id = r.source_id and f.key = r.key;
+    delete from loci_private.source_rows as r where r.row_id = any(remove_rows.row_ids);
+end $$;
+comment on function loci_private.remove_rows(bigint []) is
+'Remove rows with everything made from them: chunks, vectors, queued work, failures.';
+revoke execute on function loci_private.remove_rows(bigint []) from public;

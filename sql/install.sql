@@ -1,0 +1,120 @@
+-- Table of contents: everything Loci is, in the order it is installed. `make migrate` applies migrations/ and then
+-- replays all below sql/schema; `psql -f sql/install.sql` as a superuser installs an empty database the same way.
+
+\ir schema/000_roles.sql
+\ir schema/010_extensions.sql
+\ir schema/020_schemas.sql
+\ir schema/030_settings.sql
+\ir schema/040_models.sql
+\ir schema/050_identity.sql
+\ir schema/060_documents.sql
+\ir schema/070_sources.sql
+\ir schema/080_queues.sql
+\ir schema/090_chunks.sql
+
+-- What others need while they are being defined.
+\ir functions/operations/text_config.sql
+\ir functions/operations/now.sql
+\ir functions/operations/setting.sql
+\ir functions/operations/default_settings.sql
+
+\ir functions/identity/is_visible.sql
+\ir functions/identity/organization_of.sql
+\ir functions/identity/scopes_of.sql
+\ir functions/identity/principals_of.sql
+\ir functions/identity/identity_signature.sql
+\ir functions/identity/assume.sql
+\ir functions/identity/current_user_id.sql
+\ir functions/identity/visible_scopes.sql
+\ir functions/identity/current_principals.sql
+\ir functions/identity/act_as.sql
+\ir functions/identity/login.sql
+\ir functions/identity/managed_organizations.sql
+\ir functions/identity/verify_token.sql
+\ir functions/identity/visible_projects.sql
+
+\ir functions/models/model_table.sql
+\ir functions/models/model_named.sql
+\ir functions/models/assignment_of.sql
+\ir functions/models/model_config.sql
+\ir functions/models/embed_texts.sql
+\ir functions/models/embed_batch.sql
+\ir functions/models/activate_complete_models.sql
+\ir functions/models/add_embedding_model.sql
+\ir functions/models/assign_model.sql
+\ir functions/models/create_model_table.sql
+\ir functions/models/drop_embedding_model.sql
+\ir functions/models/embed.sql
+\ir functions/models/enqueue_missing.sql
+\ir functions/models/use_embedding_model.sql
+
+\ir functions/sources/caller.sql
+\ir functions/sources/require_owner.sql
+\ir functions/sources/build_source_readers.sql
+\ir functions/sources/build_source_triggers.sql
+\ir functions/sources/enqueue_source.sql
+\ir functions/sources/give_reader.sql
+\ir functions/sources/place_rows.sql
+\ir functions/sources/probe_source.sql
+\ir functions/sources/remove_rows.sql
+\ir functions/sources/sources.sql
+\ir functions/sources/trigger_failed.sql
+\ir functions/sources/unwatch.sql
+\ir functions/sources/watch.sql
+
+\ir functions/pipeline/backoff.sql
+\ir functions/pipeline/break_source.sql
+\ir functions/pipeline/chunking_of.sql
+\ir functions/pipeline/claim.sql
+\ir functions/pipeline/claim_chunks.sql
+\ir functions/pipeline/claim_rows.sql
+\ir functions/pipeline/done.sql
+\ir functions/pipeline/drain.sql
+\ir functions/pipeline/fail.sql
+\ir functions/pipeline/failures.sql
+\ir functions/pipeline/forget_rows.sql
+\ir functions/pipeline/known_vectors.sql
+\ir functions/pipeline/pending_models.sql
+\ir functions/pipeline/put_back.sql
+\ir functions/pipeline/read_rows.sql
+\ir functions/pipeline/reconcile.sql
+\ir functions/pipeline/retry_failures.sql
+\ir functions/pipeline/row_fingerprint.sql
+\ir functions/pipeline/source_config.sql
+\ir functions/pipeline/store_row.sql
+\ir functions/pipeline/store_vectors.sql
+\ir functions/pipeline/sweep_source.sql
+\ir functions/pipeline/text_config_of.sql
+
+\ir functions/search/search_text.sql
+\ir functions/search/fuse.sql
+\ir functions/search/is_marked.sql
+\ir functions/search/keyword_query.sql
+\ir functions/search/models_of.sql
+\ir functions/search/search.sql
+\ir functions/search/visible_vectors.sql
+
+\ir functions/operations/schedule_job.sql
+\ir functions/operations/cron_jobs.sql
+\ir functions/operations/job_housekeeping.sql
+\ir functions/operations/jobs.sql
+\ir functions/operations/progress.sql
+\ir functions/operations/python_version.sql
+\ir functions/operations/status.sql
+
+\ir triggers/documents__place.sql
+\ir triggers/identity__scopes.sql
+\ir triggers/members__organization.sql
+\ir triggers/organizations__model.sql
+\ir triggers/settings__check_value.sql
+
+-- Rights, then the rows every installation starts with.
+\ir functions/security/policies.sql
+\ir functions/security/privileges.sql
+\ir functions/security/ownership.sql
+\ir functions/models/default_models.sql
+\ir functions/sources/default_sources.sql
+
+\ir jobs/drain.sql
+\ir jobs/housekeeping.sql
+\ir jobs/reconcile.sql

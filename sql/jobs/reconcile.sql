@@ -1,0 +1,1 @@
+select loci_private.schedule_job('loci reconcile', '17 * * * *', 'SELECT loci.reconcile()');

@@ -1,0 +1,26 @@
+create table loci_private.gateways (
+    gateway text not null primary key check (btrim(gateway) <> ''),
+    base_url text check (base_url ~ '^https?://[^[:space:]@]+$'),
+    api_key_ref text check (api_key_ref ~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$'),
+    max_concurrency integer not null default 5 check (max_concurrency between 1 and 100),
+    requests_per_minute integer not null default 60 check (requests_per_minute between 1 and 1000000),
+    timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600),
+    cooldown_until timestamptz,
+    consecutive_outages integer not null default 0
+);
+
+create table loci.embedding_models (
+    model_id integer generated always as identity primary key,
+    name text not null unique check (btrim(name) <> ''),
+    provider text not null,
+    version text not null default '1',
+    dimensions integer not null check (dimensions between 1 and 4000),
+    gateway text references loci_private.gateways (gateway),
+    query_prefix text not null default '',
+    passage_prefix text not null default '',
+    tokenizer text not null default 'cl100k',
+    max_batch integer not null default 100 check (max_batch between 1 and 2048),
+    max_tokens integer not null default 8191 check (max_tokens between 16 and 1000000),
+    created_at timestamptz not null default now()
+);
+create index on loci.embedding_models (gateway);

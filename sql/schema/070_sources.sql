@@ -1,0 +1,23 @@
+-- Watched tables. The expressions are text over the row; they only ever run with the rights of the table's owner.
+create table loci_private.sources (
+    source_id integer generated always as identity primary key,
+    name text not null unique check (btrim(name) <> ''),
+    relation regclass not null unique,
+    key_columns text [] not null check (cardinality(key_columns) > 0),
+    content text not null,
+    scope text not null,
+    audience text,
+    metadata text,
+    context text,
+    title text,
+    mime_type text,
+    content_columns text [] not null,
+    place_columns text [] not null,
+    chunk_tokens integer not null check (chunk_tokens between 100 and 2000),
+    chunk_overlap integer not null check (chunk_overlap between 0 and chunk_tokens / 2),
+    on_update text not null check (on_update in ('serve_old', 'hide')),
+    watched boolean not null default true,
+    broken_since timestamptz,
+    broken_error text,
+    created_at timestamptz not null default now()
+);

@@ -1,0 +1,54 @@
+-- Queues share queue_id, attempts, available_at, leased_at, lease and last_error, the columns of the one lease
+-- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out.
+
+-- Changed rows of watched tables. Append only for applications: no unique key, so that no INSERT ever waits or fails
+-- on it. The newest queue_id of a key is the version of that row. 'place' marks rows that were deleted or moved:
+-- search hides them until the mark is worked off. Whole sources: 'truncate' (rows are gone), 'resync' (changes were
+-- missed) hide all of them likewise; 'scan' only looks for missing rows.
+create table loci_private.row_queue (
+    queue_id bigint generated always as identity primary key,
+    source_id integer not null,
+    key text not null,
+    op text not null check (op in ('upsert', 'place', 'truncate', 'resync', 'scan')),
+    attempts integer not null default 0,
+    available_at timestamptz not null default '-infinity',
+    leased_at timestamptz,
+    lease uuid,
+    last_error jsonb,
+    enqueued_at timestamptz not null default now()
+);
+create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
+
+-- Chunks that still need a vector of a model.
+create table loci_private.embed_queue (
+    queue_id bigint generated always as identity primary key,
+    model_id integer not null references loci.embedding_models (model_id) on delete cascade,
+    chunk_id bigint not null,
+    attempts integer not null default 0,
+    available_at timestamptz not null default '-infinity',
+    leased_at timestamptz,
+    lease uuid,
+    last_error jsonb,
+    enqueued_at timestamptz not null default now(),
+    unique (model_id, chunk_id)
+);
+create index on loci_private.embed_queue (model_id, queue_id);
+create index on loci_private.embed_queue (chunk_id);
+
+-- Work that failed too often: parked here until somebody replays it or its row changes.
+create table loci_private.failures (
+    failure_id bigint generated always as identity primary key,
+    stage text not null check (stage in ('split', 'embed')),
+    source_id integer not null,
+    key text not null,
+    op text,
+    chunk_id bigint,
+    model_id integer references loci.embedding_models (model_id) on delete cascade,
+    attempts integer not null,
+    error jsonb not null,
+    enqueued_at timestamptz not null,
+    failed_at timestamptz not null
+);
+create index on loci_private.failures (source_id, key);
+create index on loci_private.failures (chunk_id);
+create index on loci_private.failures (model_id);

@@ -35,7 +35,7 @@ dsn: ## print the connection URI of the superuser (make -s dsn)
 	@$(CLUSTER) dsn
 
 status: ## say whether the private cluster runs
-	@$(CLUSTER) status
+	@$(CLUSTER) status || true
 
 migrate: .venv/.stamp ## bring the running database to the newest version
 	@LOCI_DSN="$$($(CLUSTER) dsn)" $(BIN)/alembic upgrade head
@@ -77,6 +77,7 @@ lock: ## lock the versions and hashes of all Python packages again (UPGRADE=1: n
 	@.venv-lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.8 2>/dev/null
 	@$(LOCK) docker/requirements-database.in --output-file docker/requirements-database.txt
 	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+	@$(LOCK) docker/requirements-migrate.in --output-file docker/requirements-migrate.txt
 	@rm -rf .venv-lock
 
 clean: ## stop the private cluster and remove its data, .venv and caches
@@ -90,8 +91,9 @@ install:
 install-demo:
 	@$(INSTALL) --with-demo
 
+# The manual too: tests read it.
 install-tests:
-	@$(INSTALL) --with-tests
+	@$(INSTALL) --with-tests --with-demo
 
 start:
 	@$(CLUSTER) start

@@ -287,11 +287,11 @@ launch() {
 }
 
 start() {
-    local wanted tries
+    local wanted tries before
     lock
+    sync_python
     if [ -z "$(running_pid)" ]; then
         init
-        sync_python
         wanted="${LOCI_PORT:-$(owner cat "$data/port" 2>/dev/null || echo "$default_port")}"
         for ((tries = 0; ; tries++)); do
             [ "$tries" -lt 100 ] || die "no free port was found up to $wanted"
@@ -300,7 +300,6 @@ start() {
                 printf '%s\n' "$wanted" | owner tee "$data/port" >/dev/null
                 [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -lt 50000000 ] || owner mv "$log" "$log.1"
                 : | owner tee -a "$log" >/dev/null
-                local before
                 before="$(stat -c %s "$log")"
                 if launch; then
                     break
@@ -397,6 +396,7 @@ destroy() {
     fi
     [ "$socket" = "$data/run" ] || owner rm -rf "$socket"
     rm -rf "$data"
+    rmdir /var/lib/loci 2>/dev/null || true
 }
 
 print_env() {

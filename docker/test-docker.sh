@@ -85,8 +85,10 @@ need_engine() {
         docker info > /dev/null 2>&1 && return
     fi
     say 'starting dockerd'
+    export DOCKER_HOST="unix://$scratch/docker.sock"
     # Its own session: Ctrl-C reaches this script and not the engine, which is needed for cleaning up.
-    setsid dockerd --pidfile "$scratch/dockerd.pid" > "$scratch/dockerd.log" 2>&1 &
+    setsid dockerd --host "$DOCKER_HOST" --pidfile "$scratch/dockerd.pid" \
+        > "$scratch/dockerd.log" 2>&1 &
     engine=$!
     local second
     for second in $(seq 60); do

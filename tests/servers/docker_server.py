@@ -21,6 +21,7 @@ import psycopg
 from testcontainers.core.container import DockerContainer, ExecConfig
 
 RUN_LABEL = "loci.test.run"
+JWT_KEY = "a key for tests that is longer than 32 bytes"
 # Nothing here outlives its test: no write has to reach a disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -58,7 +59,11 @@ class DockerServer:
         self.password = secrets.token_urlsafe(24)
         self.port = free_port()
         self._settings = dict(settings)
-        self._environment = {"POSTGRES_PASSWORD": self.password} if environment is None else dict(environment)
+        self._environment = (
+            {"POSTGRES_PASSWORD": self.password, "LOCI_TEST_JWT_KEY": JWT_KEY}
+            if environment is None
+            else dict(environment)
+        )
         self._volume = volume
         self._create = {"shm_size": shm_size, "labels": run_labels(), **create}
         self._container: DockerContainer | None = None

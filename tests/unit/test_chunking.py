@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from loci_udfs.chunking import Chunk, iter_split, split, split_document
 from loci_udfs.errors import LociError
 from loci_udfs.extract import Document, Heading, to_document
@@ -66,9 +68,7 @@ def test_laws_hold_with_headings_anywhere(text: str, data: st.DataObject) -> Non
     offsets = sorted(data.draw(st.sets(st.integers(0, max(len(text) - 1, 0)), max_size=8)))
     headings = [Heading(offset, 1 + offset % 6, f"h{offset}") for offset in offsets]
     tokenizer = get_tokenizer("cl100k")
-    chunks = split_document(
-        Document(text, None, headings), chunk_tokens=100, overlap_tokens=40, tokenizer=tokenizer
-    )
+    chunks = split_document(Document(text, None, headings), chunk_tokens=100, overlap_tokens=40, tokenizer=tokenizer)
     check(text, chunks, 100, 40, tokenizer)
     for chunk in chunks:
         in_force = [heading.title for heading in headings if heading.offset <= chunk.start]
@@ -139,9 +139,7 @@ def test_overlap_begins_with_a_whole_sentence_or_word() -> None:
     text = " ".join(f"Sentence {number} has six words here." for number in range(100))
     chunks = split(text, chunk_tokens=100, overlap_tokens=30, tokenizer=Words())
     assert all(chunk.content.startswith("Sentence") for chunk in chunks)
-    shared = [
-        a.start + len(a.content) - b.start for a, b in zip(chunks[:-1], chunks[1:], strict=True)
-    ]
+    shared = [a.start + len(a.content) - b.start for a, b in itertools.pairwise(chunks)]
     assert min(shared) > 60, "each repeats some of its predecessor"
     assert split(text, chunk_tokens=100, overlap_tokens=0, tokenizer=Words())[1].start > chunks[1].start
 

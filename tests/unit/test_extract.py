@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loci_udfs.errors import LociError
 from loci_udfs.extract import MIME_TYPES, Heading, clean, to_document
 
@@ -182,8 +183,9 @@ def test_navigation_is_dropped(navigation: str) -> None:
     assert text_of(f"<p>before{navigation}<p>after") == "before\n\nafter"
 
 
-def test_navigation_around_everything_is_kept() -> None:
-    assert text_of('<div class="navheader"><p>the whole page') == "the whole page"
+@pytest.mark.parametrize("start", ['<div class="navheader">', "<nav>"])
+def test_navigation_around_everything_is_kept(start: str) -> None:
+    assert text_of(f"{start}<p>the whole<ul><li>page") == "the whole\n\n- page"
 
 
 def test_title_is_the_documents_own() -> None:
@@ -285,7 +287,15 @@ def test_deep_page_that_the_parser_refuses_still_gives_its_text() -> None:
     assert text_of(content) == "one & two\n\nthree\nfour\nfive"
 
 
-def test_checkpoint_can_stop_it() -> None:
+@pytest.mark.parametrize(
+    ("mime_type", "content"),
+    [
+        ("text/html", "<p>" + "word " * 50_000),
+        ("text/html", "<b>" * 50_000 + "<i>" * 50_000),
+        ("text/markdown", "word\n" * 50_000),
+    ],
+)
+def test_checkpoint_can_stop_it(mime_type: str, content: str) -> None:
     class StopError(Exception):
         pass
 
@@ -293,7 +303,7 @@ def test_checkpoint_can_stop_it() -> None:
         raise StopError
 
     with pytest.raises(StopError):
-        to_document("<p>" + "word " * 50_000, "text/html", checkpoint=stop)
+        to_document(content, mime_type, checkpoint=stop)
 
 
 MANUAL = Path("/usr/share/doc/postgresql-doc-15/html")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from loci_udfs.errors import LociError
 from loci_udfs.keys import resolve_key
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loci_udfs.errors import LociError
 from loci_udfs.login import ALGORITHMS, verify
 
@@ -142,7 +143,9 @@ def test_critical_extension() -> None:
 # -- key ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["", "short", "x" * 31, "é" * 15, '{"kty": "RSA", "n": "' + "x" * 40, "ssh-rsa " + "A" * 40])
+@pytest.mark.parametrize(
+    "key", ["", "short", "x" * 31, "é" * 15, '{"kty": "RSA", "n": "' + "x" * 40, "ssh-rsa " + "A" * 40]
+)
 def test_unusable_secret(key: str) -> None:
     refused("LC118", sign(CLAIMS), key=key)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from loci_udfs.errors import LociError
 from loci_udfs.providers import get_provider
 from loci_udfs.providers.base import Kind, ModelConfig, check_vectors, format_vector

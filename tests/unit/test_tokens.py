@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loci_udfs.errors import LociError
 from loci_udfs.providers.local import engine
 from loci_udfs.tokens import TOKENIZERS, E5Tokenizer, get_tokenizer

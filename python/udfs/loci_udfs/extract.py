@@ -11,6 +11,7 @@ from typing import Any
 
 from loci_udfs.errors import LociError
 
+_PIECE = 1 << 16  # characters between two checkpoints
 MIME_TYPES = ("text/plain", "text/markdown", "text/html", "application/xhtml+xml")
 
 
@@ -36,14 +37,14 @@ def to_document(content: str, mime_type: str, *, checkpoint: Callable[[], None] 
     """The readable text of content, with its title and headings.
 
     mime_type: one of MIME_TYPES; case and parameters such as charset are ignored, since content is
-    already characters. checkpoint is called after every 64 k characters of HTML.
+    already characters. checkpoint is called after every 64 k characters of Markdown and HTML.
     Content of white space only gives the empty text. Raises LC201 for any other type.
     """
     kind = mime_type.partition(";")[0].strip().lower()
     if kind == "text/plain":
         return Document(clean(content))
     if kind == "text/markdown":
-        return _from_markdown(clean(content))
+        return _from_markdown(clean(content), checkpoint)
     if kind == "text/html":
         return _from_html(content, checkpoint)
     if kind == "application/xhtml+xml":
@@ -78,16 +79,18 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _SETEXT = re.compile(r" {0,3}(?:(=+)|-+)[ \t]*$")
 _NOT_PARAGRAPH = re.compile(r" {4}|\t| {0,3}(?:>|[-+*][ \t]|[0-9]{1,9}[.)][ \t]|\||<)")
+_INTERRUPTION = re.compile(r" {0,3}(?:>|<|[-+*][ \t]|1[.)][ \t]|(?:\*[ \t]*){3,}$|(?:_[ \t]*){3,}$)")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
 _LONGEST_MARKDOWN_TITLE = 1000
 
 
-def _from_markdown(text: str) -> Document:
+def _from_markdown(text: str, checkpoint: Callable[[], None] | None) -> Document:
     headings: list[Heading] = []
     fence: str | None = None
     paragraph: list[str] = []
     paragraph_start = 0
     position = _front_matter_end(text)
+    checked = position
     while position < len(text):
         line_end = text.find("\n", position)
         if line_end < 0:
@@ -110,7 +113,7 @@ def _from_markdown(text: str) -> Document:
         elif paragraph and (underline := _SETEXT.match(line)):
             headings += _heading(paragraph_start, 1 if underline[1] else 2, " ".join(paragraph))
             paragraph = []
-        elif not line.strip() or (not paragraph and _NOT_PARAGRAPH.match(line)):
+        elif not line.strip() or (_INTERRUPTION if paragraph else _NOT_PARAGRAPH).match(line):
             paragraph = []
         else:
             if not paragraph:
@@ -119,6 +122,9 @@ def _from_markdown(text: str) -> Document:
             if len(paragraph) < 8:
                 paragraph.append(line[:_LONGEST_MARKDOWN_TITLE].strip())
         position = line_end + 1
+        if checkpoint is not None and position - checked > _PIECE:
+            checked = position
+            checkpoint()
     first = next((heading.title for heading in headings if heading.level == 1), None)
     return Document(text, first, headings)
 
@@ -147,7 +153,6 @@ _DROPPED = frozenset(
         "style",
         "template",
         "noscript",
-        "nav",
         "svg",
         "iframe",
         "object",
@@ -223,7 +228,6 @@ _VOID = frozenset(
 _HTML_SPACE = re.compile("[ \t\n\r\f\xa0]+")
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\xad\ufeff]")
 
-_PIECE = 1 << 16
 # The parser looks through its stack of open elements for every end tag without a start tag.
 _DEEPEST = 1000
 _LONGEST_HEADING = 1000
@@ -237,7 +241,7 @@ def _from_html(content: str, checkpoint: Callable[[], None] | None) -> Document:
         # Navigation that was never closed holds the whole page.
         reader = _read(content, checkpoint, drop_navigation=False)
     if reader is None or not (reader.has_text or reader.clean_title()):
-        return Document(_strip_tags(content))
+        return Document(_strip_tags(content, checkpoint))
     return Document(reader.text(), reader.clean_title(), reader.headings)
 
 
@@ -306,7 +310,7 @@ class _Reader:
             if tag == "title" and self._skip_root == "head":
                 self._begin_title()
             return
-        if tag in _DROPPED or (attributes and self._is_unwanted(attributes)):
+        if tag in _DROPPED or self._is_unwanted(tag, attributes):
             self._skipping = 1
             self._skip_root = tag
             if tag == "title":
@@ -419,13 +423,17 @@ class _Reader:
             self._title = []
             self._in_title = True
 
-    def _is_unwanted(self, attributes: Any) -> bool:
+    def _is_unwanted(self, tag: str, attributes: Any) -> bool:
+        if not attributes and tag != "nav":
+            return False
         if "hidden" in attributes or attributes.get("aria-hidden") == "true":
             return True
         if not self._drop_navigation:
             return False
-        navigation = attributes.get("role", "").strip().lower() == "navigation" or not _NAVIGATION_CLASSES.isdisjoint(
-            attributes.get("class", "")[:1000].split()
+        navigation = (
+            tag == "nav"
+            or attributes.get("role", "").strip().lower() == "navigation"
+            or not _NAVIGATION_CLASSES.isdisjoint(attributes.get("class", "")[:1000].split())
         )
         self.dropped_navigation |= navigation
         return navigation
@@ -521,16 +529,21 @@ class _Reader:
 # -- HTML that is none ----------------------------------------------------------------------------
 
 _TAG = re.compile(r"<!--|<[/!?]?([A-Za-z][A-Za-z0-9:-]{0,30})?[^<>]*>")
-_RAW_END = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "head", "title", "template", "svg")}
+_RAW_END = {
+    name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "head", "title", "template", "svg")
+}
 _LONG_NUMBER = re.compile(r"&#[xX]?[0-9a-fA-F]{8,};?")
 
 
-def _strip_tags(content: str) -> str:
+def _strip_tags(content: str, checkpoint: Callable[[], None] | None) -> str:
     """What is left without tags: for pages that only set out to exhaust a parser, or have no element."""
     parts: list[str] = []
     unclosed: set[str] = set()
-    position = 0
+    position = checked = 0
     while found := _TAG.search(content, position):
+        if checkpoint is not None and position - checked > _PIECE:
+            checked = position
+            checkpoint()
         parts.append(content[position : found.start()])
         position = found.end()
         name = (found[1] or "").lower()

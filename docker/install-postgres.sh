@@ -303,10 +303,10 @@ write_source_list() {
     } >"$scratch/loci.sources"
 }
 
-# The keyring file that an entry of the apt configuration names: the n-th stanza of a .sources file, the n-th line of a .list.
+# The keyring file that an entry of apt's configuration names: the n-th stanza of a .sources file, the n-th line of a .list.
 signed_by_of() { # file, number
     case "$1" in
-        *.sources) awk -v RS= -v n="$2" 'NR == n' "$1" 2>/dev/null | sed -n 's/^[Ss]igned-[Bb]y:[[:space:]]*\(\/[^[:space:]]*\).*/\1/p' ;;
+        *.sources) sed '/^#/d' "$1" 2>/dev/null | awk -v RS= -v n="$2" 'NR == n' | sed -n 's/^[Ss]igned-[Bb]y:[[:space:]]*\(\/[^[:space:]]*\).*/\1/p' ;;
         *) sed -n "$2p" "$1" 2>/dev/null | sed -n 's/.*[[ ]signed-by=\(\/[^] ]*\).*/\1/p' ;;
     esac
 }

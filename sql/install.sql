@@ -1,5 +1,5 @@
--- Table of contents: everything Loci is, in the order it is installed. `make migrate` applies migrations/ and then
--- replays all below sql/schema; `psql -f sql/install.sql` as a superuser installs an empty database the same way.
+-- Table of contents: everything Loci is, in the order it is installed. `make migrate` brings sql/schema about through
+-- migrations/ and replays the rest as it stands; tests install a database from here and compare the two.
 
 \ir schema/000_roles.sql
 \ir schema/010_extensions.sql
@@ -86,6 +86,7 @@
 \ir functions/pipeline/sweep_source.sql
 \ir functions/pipeline/text_config_of.sql
 
+\ir functions/search/text_configs_of.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
 \ir functions/search/is_marked.sql

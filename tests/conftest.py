@@ -44,7 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
         _docker_server = DockerServer(config.getoption("--image"), environment=None)
         _docker_server.start()
-        os.environ[_DOCKER] = json.dumps({"port": _docker_server.port, "password": _docker_server.password})
+        os.environ[_DOCKER] = json.dumps(
+            {
+                "port": _docker_server.port,
+                "password": _docker_server.password,
+                "container": _docker_server.container.get_wrapped_container().id,
+            }
+        )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -98,9 +104,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def new_database(
-    dsn_of: Callable[[str], str], template: str, worker_id: str
-) -> Iterator[Callable[..., Database]]:
+def new_database(dsn_of: Callable[[str], str], template: str, worker_id: str) -> Iterator[Callable[..., Database]]:
     """Make a database: from the template, or empty with template=None (and then not migrated)."""
     made: list[Database] = []
 

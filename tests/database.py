@@ -65,6 +65,8 @@ class Database:
     def __init__(self, name: str, dsn_of: Callable[[str], str], *, app_password: str = "app") -> None:
         self.name = name
         self.dsn = dsn_of(name)
+        # Roles belong to the whole server and go with their database; Loci's own begin with loci_.
+        self._prefix = "test" if name == "loci" else name
         self._password = app_password
         self.admin = connect(self.dsn)
 
@@ -100,7 +102,7 @@ class Database:
 
     def login_role(self, name: str, *member_of: str) -> str:
         """A login role of the cluster, made anew; its name starts with the database's."""
-        role = f"{self.name}_{name}"
+        role = f"{self._prefix}_{name}"
         self.execute(f'drop role if exists "{role}"')
         self.execute(f"create role \"{role}\" login password '{self._password}'")
         for group in member_of:
@@ -116,7 +118,7 @@ class Database:
             yield connection
 
     def app_role(self) -> str:
-        role = f"{self.name}_app"
+        role = f"{self._prefix}_app"
         if not self.rows("select from pg_roles where rolname = %s", role):
             self.login_role("app", "loci_app")
         return role
@@ -139,7 +141,9 @@ class Database:
             )
         return organization
 
-    def project(self, organization: UUID, name: str, visibility: str = "organization", team: UUID | None = None) -> UUID:
+    def project(
+        self, organization: UUID, name: str, visibility: str = "organization", team: UUID | None = None
+    ) -> UUID:
         return cast(
             UUID,
             self.value(
@@ -175,9 +179,15 @@ class Database:
         )
 
     def people(self) -> People:
-        ada, bob, eve = (self.user(f"{name}.{self.value('select gen_random_uuid()')}@example.org") for name in ("ada", "bob", "eve"))
+        ada, bob, eve = (
+            self.user(f"{name}.{self.value('select gen_random_uuid()')}@example.org") for name in ("ada", "bob", "eve")
+        )
         return People(
-            acme=self.organization("Acme", ada, bob), umbrella=self.organization("Umbrella", eve), ada=ada, bob=bob, eve=eve
+            acme=self.organization("Acme", ada, bob),
+            umbrella=self.organization("Umbrella", eve),
+            ada=ada,
+            bob=bob,
+            eve=eve,
         )
 
     # --- the pipeline -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "ecc1a0ac7414cd33f7d404f578fc50a8b52e081b7b9901fb6b0453dd8486ee7c"
+sql_hash = "f2915b3dadb055bbdd7a140659a57204513d9bd265d5670265756fdcc5aa2baf"
 version = "0.1.0.dev0"
 
 

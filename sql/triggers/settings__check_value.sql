@@ -14,9 +14,7 @@ begin
             raise exception 'setting "%" is not a key reference', new.name
                 using errcode = 'LC011', hint = 'Write env:NAME or file:/absolute/path of the server; never the key itself.';
         end if;
-        if new.name = 'text_search_config' and not exists (
-            select from pg_ts_config as c where c.cfgname = new.value
-        ) then
+        if new.name = 'text_search_config' and loci_private.text_config(new.value) is null then
             raise exception 'there is no text search configuration "%"', new.value
                 using errcode = 'LC011', hint = 'select cfgname from pg_ts_config lists them.';
         end if;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -60,6 +61,21 @@ def test_laws_hold_for_any_text(name: str, text: str, limit: int, share: float) 
     chunks = split(text, chunk_tokens=limit, overlap_tokens=overlap, tokenizer=tokenizer)
     check(text, chunks, limit, overlap, tokenizer)
     assert chunks == split(text, chunk_tokens=limit, overlap_tokens=overlap, tokenizer=tokenizer)
+
+
+class Erratic:
+    """A longer text has fewer tokens now and then, as with byte pairs, only more so."""
+
+    def count(self, text: str) -> int:
+        return len(text) // 4 + crc32(text.encode()) % 30 if text else 0
+
+
+@settings(max_examples=200)
+@given(seed=st.integers(0, 10**9), overlap=st.integers(0, 50))
+def test_laws_hold_for_an_erratic_tokenizer(seed: int, overlap: int) -> None:
+    chance = random.Random(seed)
+    text = "".join(chance.choices("abcdefgh .\n", k=3000))
+    check(text, split(text, chunk_tokens=100, overlap_tokens=overlap, tokenizer=Erratic()), 100, overlap, Erratic())
 
 
 @settings(max_examples=60)

@@ -264,6 +264,7 @@ HOSTILE = {
     ),
     "cdata": ("<p>needle" + "<![CDATA[" * N, "needle"),
     "long number": ("<p>needle &#" + "9" * 100_000 + ";", "needle"),
+    "deep long number": ("<b>" * 2000 + "needle &#" + "9" * 100_000 + ";", "needle"),
     "long heading": ("<h1>" + "word " * N + "needle", "needle"),
 }
 

@@ -277,7 +277,7 @@ def test_issuer() -> None:
     [None, 1, b"a.b.c", "", ".", "..", "...", "a.b", "a.b.c", "a.b.c.d.e", "é.é.é", "\ud800.a.b", "a.b.c\0", " . . ",
      "Bearer " + sign(CLAIMS), raw(b"[]", b"{}"), raw(b"null", b"{}"), raw(b"{", b"{}"), raw(b"\xff", b"{}"),
      raw(HS256, b""), raw(HS256, b"[]"), raw(HS256, b'"x"'), raw(HS256, b"\xff\xfe"), raw(HS256, b"{" * 4000),
-     raw(HS256, b"[" * 12000), raw(b"[" * 12000, b"{}"), raw(HS256, b'{"exp":' + b"1" * 5000 + b"}"),
+     raw(HS256, b"[" * 11000), raw(b"[" * 11000, b"{}"), raw(HS256, b'{"exp":' + b"1" * 5000 + b"}"),
      raw(b'{"alg":' + b"1" * 5000 + b"}", b"{}"), raw(b'{"alg":"HS256","kid":1}', b"{}")],
 )  # fmt: skip
 def test_garbage(token: Any) -> None:

@@ -23,7 +23,7 @@ def test_odd_text_is_counted(name: str) -> None:
     tokenizer = get_tokenizer(name)
     assert tokenizer.count("") == 0
     assert tokenizer.count("a\ud800b") > 0
-    assert tokenizer.count("before\0after") >= tokenizer.count("before")
+    assert tokenizer.count("before\0after") > tokenizer.count("before")
     assert tokenizer.count("<|endoftext|>") > 1, "a special token's name in a text is only text"
 
 

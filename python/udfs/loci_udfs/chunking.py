@@ -188,19 +188,11 @@ def _cut(text: str, start: int, covered: int, reach: int, cuts: Sequence[int]) -
     """The best place to end a chunk of text[start:reach], after covered if reach is."""
     if reach >= len(text):
         return len(text)
-    floor = max(covered, start)
-    low = max(floor, start + (reach - start) // 2)
+    low = max(covered, start + (reach - start) // 2)
     found = bisect_right(cuts, reach) - 1
     if found >= 0 and cuts[found] > low:
         return cuts[found]
-    end = _boundary(text, low, reach)
-    # A heading stays with what it heads.
-    found = bisect_left(cuts, end) - 1
-    if found >= 0 and cuts[found] > floor:
-        line_end = text.find("\n", cuts[found], end)
-        if line_end < 0 or not text[line_end:end].strip():
-            return cuts[found]
-    return end
+    return _boundary(text, low, reach)
 
 
 def _boundary(text: str, low: int, reach: int) -> int:

@@ -89,9 +89,7 @@ begin
         v_models := '{}';
     end if;
     if search_text.mode <> 'vector' then
-        v_words := loci_private.keyword_query(search_text.query, array(
-            select distinct loci_private.text_config_of(loci_private.organization_of(s)) from unnest(v_scopes) as s
-        ));
+        v_words := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
     end if;
     return query select f.* from loci_private.fuse(
         v_models, v_vectors, v_words, v_scopes, loci.current_principals(), search_text.k, search_text.min_similarity, v_sources,

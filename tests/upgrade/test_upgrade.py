@@ -1,0 +1,154 @@
+"""However a database came to be - installed fresh or migrated - it is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.database import ROOT, Database, migrate
+
+sys.path.insert(0, str(ROOT / "migrations"))
+import replay
+
+NewDatabase = Callable[..., Database]
+
+
+def schema_of(database: Database) -> str:
+    """pg_dump -s without what differs by accident: comments of the dump, the order of grants, alembic's table."""
+    # The pg_dump of the server's own version: inside its container, where it runs in one.
+    container = json.loads(os.environ.get("LOCI_TEST_DOCKER", "{}")).get("container")
+    if container:
+        command = ["docker", "exec", "--user", "postgres", container, "pg_dump", database.name]
+    else:
+        command = [f"{server_programs(database)}/pg_dump", database.dsn]
+    dump = subprocess.run(
+        [*command, "--schema-only", "--no-comments"], capture_output=True, text=True, check=True
+    ).stdout
+    blocks = re.split(
+        r"\n{2,}", re.sub(r"^(--.*|\\(un)?restrict .*|SET .*|SELECT pg_catalog\.set_config.*)$", "", dump, flags=re.M)
+    )
+    return "\n\n".join(sorted(block.strip() for block in blocks if block.strip() and "alembic_version" not in block))
+
+
+def server_programs(database: Database) -> str:
+    """Directory of the server's own programs."""
+    return str(database.value("select setting from pg_config() where name = 'BINDIR'"))
+
+
+def functions_of(database: Database) -> dict[str, str]:
+    """Definition and comment of everything callable."""
+    return {
+        row["name"]: f"{row['definition']}\n{row['comment']}\n{row['owner']}\n{row['acl']}"
+        for row in database.rows(
+            "select p.oid::regprocedure::text as name, pg_get_functiondef(p.oid) as definition, "
+            "obj_description(p.oid, 'pg_proc') as comment, pg_get_userbyid(p.proowner) as owner, p.proacl::text as acl "
+            "from pg_proc as p where p.pronamespace in ('loci'::regnamespace, 'loci_private'::regnamespace)"
+        )
+    }
+
+
+def install(database: Database) -> None:
+    done = subprocess.run(
+        ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", "sql/install.sql", database.dsn],
+        cwd=ROOT,
+        env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def fresh(new_database: NewDatabase) -> Database:
+    database = new_database(None)
+    install(database)
+    return database
+
+
+@pytest.fixture(scope="module")
+def upgraded(new_database: NewDatabase) -> Database:
+    database = new_database(None)
+    migrate(database.dsn)
+    return database
+
+
+def test_upgrade_equals_fresh(fresh: Database, upgraded: Database) -> None:
+    assert functions_of(upgraded) == functions_of(fresh)
+    assert schema_of(upgraded) == schema_of(fresh)
+
+
+def test_every_setting_and_start_row_is_the_same(fresh: Database, upgraded: Database) -> None:
+    for table in ("loci.settings", "loci.embedding_models", "loci_private.gateways", "loci.sources"):
+        columns = ", ".join(
+            row["column_name"]
+            for row in fresh.rows(
+                "select column_name from information_schema.columns "
+                "where table_schema || '.' || table_name = %s and data_type not like 'timestamp%%' order by 1",
+                table,
+            )
+        )
+        sql = f"select {columns} from {table} order by {columns}"
+        assert upgraded.rows(sql) == fresh.rows(sql)
+
+
+def test_a_second_migration_changes_nothing(upgraded: Database) -> None:
+    before = (schema_of(upgraded), functions_of(upgraded), upgraded.rows("select * from loci_private.installation"))
+    migrate(upgraded.dsn)
+    assert before == (
+        schema_of(upgraded),
+        functions_of(upgraded),
+        upgraded.rows("select * from loci_private.installation"),
+    )
+
+
+def test_the_head_revision_is_stamped_with_the_tree(upgraded: Database) -> None:
+    assert upgraded.value("select sql_hash from loci_private.installation") == replay.tree_hash()
+
+
+def test_migrating_keeps_what_is_there(new_database: NewDatabase) -> None:
+    database = new_database()
+    people = database.people()
+    database.document(people.acme, "kept through a migration")
+    database.drain()
+    database.execute("update loci.settings set value = '7' where name = 'split_batch'")
+    migrate(database.dsn)
+    assert database.found(people.ada, "kept migration") == {"kept through a migration"}
+    assert database.value("select loci.setting('split_batch')") == "7"
+    assert database.value("select count(*) from loci.embedding_models") == 2
+    database.document(people.acme, "written after a migration")
+    database.drain()
+    assert database.found(people.ada, "written") == {"kept through a migration", "written after a migration"}
+
+
+def test_downgrade_is_refused(upgraded: Database) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "downgrade", "base"],
+        cwd=ROOT,
+        env={**os.environ, "LOCI_DSN": upgraded.dsn},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "does not downgrade" in done.stderr
+    assert upgraded.value("select count(*) from loci_private.alembic_version") == 1
+
+
+def test_a_missing_dsn_is_a_clear_error() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "LOCI_DSN"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("LOCI_DSN is not set")

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "f2915b3dadb055bbdd7a140659a57204513d9bd265d5670265756fdcc5aa2baf"
+sql_hash = "6559d41e682ce8d85ca9e520318ad7d23d8eed39495b88c790b08c377de4dc40"
 version = "0.1.0.dev0"
 
 

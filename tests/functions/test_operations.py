@@ -31,7 +31,7 @@ def test_status_tells_of_a_waiting_queue_and_of_failures(db: Database) -> None:
         "LC201",
     )
     progress = db.rows("select * from loci.progress")[0]
-    assert (progress["row_count"], progress["chunks"], progress["embedded"], progress["failed"]) == (1, 1, 1, 1)
+    assert (progress["rows"], progress["chunks"], progress["embedded"], progress["failed"]) == (1, 1, 1, 1)
     assert float(progress["percent"]) == 100
 
 

@@ -1,11 +1,10 @@
 create or replace view loci.progress as
 select
     s.name as source,
-    coalesce(r.row_count, 0) as row_count,
+    coalesce(r.row_count, 0) as rows,
     coalesce(c.chunks, 0) as chunks,
     coalesce(c.chunks, 0) - coalesce(e.chunks, 0) - coalesce(f.chunks, 0) as embedded,
-    coalesce(q.row_count, 0) as rows_pending,
-    coalesce(e.chunks, 0) as chunks_pending,
+    coalesce(q.row_count, 0) + coalesce(e.chunks, 0) as pending,
     coalesce(f.failed, 0) as failed,
     least(q.oldest, e.oldest) as oldest_pending,
     case

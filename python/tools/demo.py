@@ -5,10 +5,12 @@ Run again, it finds everything in place and only asks the questions.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -75,13 +77,13 @@ ssh-tunnels upgrading
 """
 
 QUESTIONS = (
-    "Two people edit the same row at the same time. Whose change survives?",
-    "I deleted millions of rows, so why is the disk still full?",
-    "Somebody dropped a table by mistake. Can I go back to how things were five minutes earlier?",
-    "How do I make sure that each customer sees only their own rows?",
-    "The power went out a moment after my commit. Is the data safe?",
+    "Somebody dropped a table by mistake this morning. Can I get back to the time before?",
+    "How do I hide some rows of a table from some users?",
+    "What do I lose if the machine crashes right after a commit?",
+    "Can a query walk a tree of parts and subparts?",
+    "What if the transaction numbers run out?",
 )
-VISIBILITY_QUESTION = "How can people connect without typing a password?"
+VISIBILITY_QUESTION = "Which settings make it faster if I do not care about losing data?"
 
 SEARCH = """
 select s.content, s.title, s.metadata ->> 'heading' as heading, d.source_uri, s.similarity,
@@ -282,9 +284,7 @@ def load(application: Connection, library: Library, project: str, chapters: Sequ
 
 
 def _hash(content: str) -> str:
-    from hashlib import sha256
-
-    return sha256(content.encode()).hexdigest()
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 # --- the queue --------------------------------------------------------------------------------------------------------
@@ -478,8 +478,6 @@ def _excerpts(application: Connection, user: UUID, question: str, passages: Sequ
 
 def _fit(text: str, columns: int, lines: int) -> str:
     """As much as fits into so many lines."""
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, columns, max_lines=lines, placeholder=" ..."))
 
 

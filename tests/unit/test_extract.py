@@ -307,10 +307,11 @@ def test_checkpoint_can_stop_it(mime_type: str, content: str) -> None:
         to_document(content, mime_type, checkpoint=stop)
 
 
-MANUAL = Path("/usr/share/doc/postgresql-doc-15/html")
+# Whichever major version the distribution has; make test installs it.
+MANUAL = max(Path("/usr/share/doc").glob("postgresql-doc-*/html"), default=Path("/nonexistent"))
 
 
-@pytest.mark.skipif(not MANUAL.is_dir(), reason="needs Debian's postgresql-doc-15")
+@pytest.mark.skipif(not MANUAL.is_dir(), reason="needs the package postgresql-doc")
 def test_chapters_of_the_postgresql_manual() -> None:
     document = to_document((MANUAL / "sql-createindex.html").read_text(), "text/html")
     assert document.title == "CREATE INDEX"

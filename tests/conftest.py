@@ -91,6 +91,8 @@ def template(dsn_of: Callable[[str], str]) -> str:
     with _only_one("template") as done:
         if not done.exists():
             with connect(dsn_of("postgres")) as connection:
+                # Left over where an earlier worker failed: its error must not hide behind another.
+                connection.execute("drop database if exists loci_template")
                 connection.execute("create database loci_template")
             migrate(dsn_of("loci_template"))
             with connect(dsn_of("loci_template")) as connection:

@@ -220,7 +220,7 @@ class Database:
         """Loci's clock in this database; None: the real one."""
         body = "select pg_catalog.clock_timestamp()" if timestamp is None else f"select timestamptz '{timestamp}'"
         self.execute(
-            f"create or replace function loci_private.now() returns timestamptz language sql volatile parallel safe as $${body}$$"
+            f"create or replace function loci_private.now() returns timestamptz language sql volatile parallel restricted as $${body}$$"
         )
 
 

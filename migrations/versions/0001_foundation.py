@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "6559d41e682ce8d85ca9e520318ad7d23d8eed39495b88c790b08c377de4dc40"
+sql_hash = "dc66bbe998cc72ccacf1c6120588e934d8bf167a0dfb175d2c2ac0f81980ec78"
 version = "0.1.0.dev0"
 
 

@@ -59,8 +59,9 @@ create table loci_private.gateways (
     max_concurrency integer not null default 5 check (max_concurrency between 1 and 100),
     requests_per_minute integer not null default 60 check (requests_per_minute between 1 and 1000000),
     timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600),
-    cooldown_until timestamptz,
-    consecutive_outages integer not null default 0
+    -- The minute that requests are being counted in.
+    minute timestamptz not null default '-infinity',
+    minute_requests integer not null default 0
 );
 
 create table loci.embedding_models (
@@ -78,6 +79,26 @@ create table loci.embedding_models (
     created_at timestamptz not null default now()
 );
 create index on loci.embedding_models (gateway);
+
+-- The gateway's state as each model sees it: until when to leave it alone, and why.
+create table loci_private.model_health (
+    model_id integer not null primary key references loci.embedding_models (model_id) on delete cascade,
+    cooldown_until timestamptz not null,
+    outages integer not null default 0,
+    error jsonb,
+    since timestamptz not null
+);
+
+-- What embedding has cost, a row a model and day.
+create table loci_private.model_usage (
+    model_id integer not null references loci.embedding_models (model_id) on delete cascade,
+    day date not null,
+    requests bigint not null default 0,
+    texts bigint not null default 0,
+    tokens bigint not null default 0,
+    cost_usd numeric not null default 0,
+    primary key (model_id, day)
+);
 create table loci.organizations (
     organization_id uuid not null primary key default gen_random_uuid(),
     name text not null check (btrim(name) <> ''),
@@ -177,6 +198,21 @@ create table loci_private.model_assignments (
 );
 create index on loci_private.model_assignments (active_model);
 create index on loci_private.model_assignments (target_model);
+-- What is replaced by a placeholder before a text goes to a model, in organizations that want it (settings: redact).
+-- organization_id null: for all of them; a row of an organization takes the place of the one of the same name.
+create table loci.redaction_patterns (
+    pattern_id integer generated always as identity primary key,
+    organization_id uuid references loci.organizations (organization_id) on delete cascade,
+    name text not null check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+    kind text not null check (kind ~ '^[a-z][a-z0-9_]{0,30}$'),
+    pattern text,
+    default_pattern text,
+    checksum text,
+    enabled boolean not null default true,
+    description text,
+    unique nulls not distinct (organization_id, name),
+    check (coalesce(pattern, default_pattern) is not null)
+);
 create table loci.documents (
     document_id uuid not null primary key default gen_random_uuid(),
     organization_id uuid references loci.organizations (organization_id) on delete cascade,
@@ -236,6 +272,7 @@ create table loci_private.row_queue (
     last_error jsonb,
     enqueued_at timestamptz not null default now()
 );
+create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
 
 -- Chunks that still need a vector of a model.
@@ -272,7 +309,7 @@ create index on loci_private.failures (source_id, key);
 create index on loci_private.failures (chunk_id);
 create index on loci_private.failures (model_id);
 -- One row a searchable source row. version: the newest queue_id whose content is in the chunks; placed_version: the
--- newest whose scope and audience are.
+-- newest whose scope and audience are. redaction: marker of what was redacted when it was split.
 create table loci_private.source_rows (
     row_id bigint generated always as identity primary key,
     source_id integer not null references loci_private.sources (source_id) on delete cascade,
@@ -285,12 +322,13 @@ create table loci_private.source_rows (
     title text,
     metadata jsonb not null default '{}',
     fingerprint bigint,
+    redaction text not null default '',
     updated_at timestamptz not null,
     unique (source_id, key)
 );
 create index on loci_private.source_rows using gin (metadata jsonb_path_ops);
 
--- text_hash identifies what is embedded: context and content together.
+-- text_hash identifies what is embedded: redacted, where that is needed, else context and content together.
 create table loci_private.chunks (
     chunk_id bigint generated always as identity primary key,
     row_id bigint not null references loci_private.source_rows (row_id) on delete cascade,
@@ -301,6 +339,7 @@ create table loci_private.chunks (
     ordinal integer not null,
     context text,
     content text not null,
+    redacted text,
     text_hash bytea not null,
     token_count integer not null,
     metadata jsonb not null default '{}',

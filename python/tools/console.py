@@ -35,7 +35,9 @@ def _pad(text: str, size: int, right: bool) -> str:
     return fill + text if right else text + fill
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[int] = ()) -> str:
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[int] = ()
+) -> str:
     """A table in psql's style; long cells go on in the next line. right: numbers of the columns aligned to the right."""
     lines = [
         "|".join(f" {name:^{size}} " for name, size in zip(headings, widths, strict=True)).rstrip(),

@@ -5,8 +5,9 @@ create table loci_private.gateways (
     max_concurrency integer not null default 5 check (max_concurrency between 1 and 100),
     requests_per_minute integer not null default 60 check (requests_per_minute between 1 and 1000000),
     timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600),
-    cooldown_until timestamptz,
-    consecutive_outages integer not null default 0
+    -- The minute that requests are being counted in.
+    minute timestamptz not null default '-infinity',
+    minute_requests integer not null default 0
 );
 
 create table loci.embedding_models (
@@ -24,3 +25,23 @@ create table loci.embedding_models (
     created_at timestamptz not null default now()
 );
 create index on loci.embedding_models (gateway);
+
+-- The gateway's state as each model sees it: until when to leave it alone, and why.
+create table loci_private.model_health (
+    model_id integer not null primary key references loci.embedding_models (model_id) on delete cascade,
+    cooldown_until timestamptz not null,
+    outages integer not null default 0,
+    error jsonb,
+    since timestamptz not null
+);
+
+-- What embedding has cost, a row a model and day.
+create table loci_private.model_usage (
+    model_id integer not null references loci.embedding_models (model_id) on delete cascade,
+    day date not null,
+    requests bigint not null default 0,
+    texts bigint not null default 0,
+    tokens bigint not null default 0,
+    cost_usd numeric not null default 0,
+    primary key (model_id, day)
+);

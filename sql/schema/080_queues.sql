@@ -17,6 +17,7 @@ create table loci_private.row_queue (
     last_error jsonb,
     enqueued_at timestamptz not null default now()
 );
+create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
 
 -- Chunks that still need a vector of a model.

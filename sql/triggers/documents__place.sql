@@ -10,7 +10,8 @@ begin
         new.scope_id := coalesce(new.scope_id, loci.current_user_id());
         new.created_by := loci.current_user_id();
     else
-        new.created_by := old.created_by;
+        -- Never another's; but a user who is being deleted takes the name along.
+        new.created_by := (select u.user_id from loci.users as u where u.user_id = old.created_by);
         new.updated_at := now();
     end if;
     if new.scope_id is null then

@@ -29,7 +29,7 @@ create or replace trigger organizations__scopes
 after insert or delete on loci.organizations
 for each row execute function loci_private.keep_scopes('organization', 'organization_id');
 create or replace trigger projects__scopes
-after insert or delete or update of organization_id on loci.projects
+after insert or delete on loci.projects
 for each row execute function loci_private.keep_scopes('project', 'project_id');
 create or replace trigger users__scopes
 after insert or delete on loci.users
@@ -41,20 +41,25 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception 'the id of a row in loci.% never changes', tg_table_name
+    raise exception '% of loci.% never changes', tg_argv[0], tg_table_name
         using errcode = 'LC104', hint = 'Insert a new row and delete the old one.';
 end $$;
-comment on function loci_private.refuse_key_change() is 'Ids of organizations, projects and users name scopes everywhere and never change (LC104).';
+comment on function loci_private.refuse_key_change() is 'Ids of organizations, projects and users name scopes everywhere and never change, nor does a project''s organization (LC104).';
 revoke execute on function loci_private.refuse_key_change() from public;
 create or replace trigger organizations__fixed_key
 before update of organization_id on loci.organizations
 for each row when (old.organization_id is distinct from new.organization_id)
-execute function loci_private.refuse_key_change();
+execute function loci_private.refuse_key_change('organization_id');
 create or replace trigger projects__fixed_key
 before update of project_id on loci.projects
 for each row when (old.project_id is distinct from new.project_id)
-execute function loci_private.refuse_key_change();
+execute function loci_private.refuse_key_change('project_id');
+-- What is in it was split, embedded and paid for by the rules of one organization.
+create or replace trigger projects__fixed_organization
+before update of organization_id on loci.projects
+for each row when (old.organization_id is distinct from new.organization_id)
+execute function loci_private.refuse_key_change('organization_id');
 create or replace trigger users__fixed_key
 before update of user_id on loci.users
 for each row when (old.user_id is distinct from new.user_id)
-execute function loci_private.refuse_key_change();
+execute function loci_private.refuse_key_change('user_id');

@@ -34,12 +34,29 @@ _LONGEST_TITLE = 120
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """content == text[start:start + len(content)]; it begins and ends with a non-space character."""
+    """content == text[start:start + len(content)]; it begins and ends with a non-space character.
+
+    page, last_page: where the document has pages, those (from 1) that what is new in it begins and ends on.
+    """
 
     content: str
     start: int
     token_count: int
     heading: str | None = None
+    page: int | None = None
+    last_page: int | None = None
+
+    @property
+    def metadata(self) -> dict[str, str | int]:
+        """Where in its document it is, for those who cite it: heading, page, and last_page if that is another."""
+        where: dict[str, str | int] = {}
+        if self.heading:
+            where["heading"] = self.heading
+        if self.page is not None:
+            where["page"] = self.page
+        if self.last_page is not None and self.last_page != self.page:
+            where["last_page"] = self.last_page
+        return where
 
 
 def split(text: str, *, chunk_tokens: int = 400, overlap_tokens: int = 50, tokenizer: Tokenizer) -> list[Chunk]:
@@ -93,7 +110,7 @@ def split_document(
 def iter_split_document(
     document: Document, *, chunk_tokens: int = 400, overlap_tokens: int = 50, tokenizer: Tokenizer
 ) -> Iterator[Chunk]:
-    """iter_split() of a document's text, each chunk with the heading path in force at its start.
+    """iter_split() of a document's text, each chunk with its pages and the heading path in force at its start.
 
     The path reads 'A > B'; None before the first heading. Raises LC202 as iter_split() does.
     """
@@ -104,7 +121,18 @@ def iter_split_document(
         tokenizer=tokenizer,
         headings=document.headings,
     )
-    return _with_paths(chunks, document.headings)
+    chunks = _with_paths(chunks, document.headings)
+    return _with_pages(chunks, document) if document.pages else chunks
+
+
+def _with_pages(chunks: Iterator[Chunk], document: Document) -> Iterator[Chunk]:
+    covered = 0
+    for chunk in chunks:
+        end = chunk.start + len(chunk.content)
+        # What is repeated from the chunk before is cited from there.
+        first = bisect_right(document.pages, _skip_space(document.text, max(chunk.start, covered)))
+        covered = end
+        yield replace(chunk, page=first, last_page=bisect_right(document.pages, end - 1))
 
 
 def _with_paths(chunks: Iterator[Chunk], headings: Sequence[Heading]) -> Iterator[Chunk]:

@@ -53,7 +53,7 @@ class Db(Protocol):
         """Take notice of a pending cancel and leave no snapshot behind; cheap enough to call five times a second."""
         ...
 
-    def fail(self, error: LociError) -> NoReturn:
+    def fail(self, error: LociError | DbError) -> NoReturn:
         """End the call with this error."""
         ...
 
@@ -101,17 +101,17 @@ class PlpyDb:
         if self._in_procedure:
             self._plpy.commit()
 
-    def fail(self, error: LociError) -> NoReturn:
+    def fail(self, error: LociError | DbError) -> NoReturn:
         self._plpy.error(error.message, detail=error.detail, hint=error.hint, sqlstate=error.sqlstate)
         raise AssertionError("plpy.error does not return")
 
 
 @contextmanager
 def errors_reported(db: Db) -> Iterator[None]:
-    """Turn the package's own exceptions into SQL errors; others keep the code the server gave them."""
+    """Turn the package's own exceptions into SQL errors; those of a statement keep the code the server gave them."""
     try:
         yield
-    except LociError as error:
+    except (LociError, DbError) as error:
         db.fail(error)
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from loci_udfs.chunking import iter_split_document
 from loci_udfs.db import Db, DbError, PlpyDb, Row, errors_reported
-from loci_udfs.embedding import embed, model_config
+from loci_udfs.embedding import embed_each, model_config
 from loci_udfs.errors import LociError
 from loci_udfs.extract import to_document
-from loci_udfs.providers.base import ModelConfig
+from loci_udfs.providers.base import ModelConfig, format_vector
+from loci_udfs.redact import Redaction
 from loci_udfs.tokens import Tokenizer, get_tokenizer
 
 # Tokens that a passage needs besides its text: prefix, start, end, and the blank line after its context.
@@ -28,6 +29,20 @@ _MARGIN = 12
 _CONTEXT = 72
 # Rows are written together until this many seconds have passed: few commits, short locks.
 _WRITE_SECONDS = 0.25
+# An application may hold what a drain needs for as long as it likes: the drain turns to other work.
+_LOCK_TIMEOUT = "1s"
+# Somebody was in the way (lock not available, deadlock, serialization failure): nothing is wrong with the row.
+_BUSY = frozenset({"55P03", "40P01", "40001"})
+_BUSY_SECONDS = 5.0
+# Nothing is wrong with the text either: the model is not to be had.
+_MODEL_SECONDS = 60.0
+# The same text fails the same way whenever it is sent.
+_PERMANENT = frozenset({"LC230", "LC235", "LC406"})
+# A text that was sent alone and found its gateway failing may be the reason: others go first for so long.
+_SUSPECT_SECONDS = 600.0
+# While a gateway's limit is waited for, the queues are looked at this often.
+_LOOK_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 0.2
 
 
 def run(plpy: Any, max_seconds: int | None) -> None:
@@ -38,7 +53,10 @@ def run(plpy: Any, max_seconds: int | None) -> None:
             raise LociError(
                 f"a drain cannot last {max_seconds} seconds", hint="Pass a positive number.", sqlstate="LC251"
             )
-        role = db.query("select current_setting('role') as role")[0]["role"]
+        before = db.query(
+            "select current_setting('role') as role, current_setting('lock_timeout') as lock_timeout, "
+            "current_setting('default_transaction_isolation') as default_transaction_isolation"
+        )[0]
         try:
             db.query("set role loci_worker")
         except DbError:
@@ -48,14 +66,21 @@ def run(plpy: Any, max_seconds: int | None) -> None:
                 sqlstate="LC252",
             ) from None
         drain = Drain(db, max_seconds)
+        db.commit()
         try:
+            _configure(db, lock_timeout=_LOCK_TIMEOUT, default_transaction_isolation="read committed")
             db.commit()
             drain.run()
         finally:
             db.rollback()
             drain.give_back()
-            db.query("select set_config('role', $1, false)", ("text", role))
+            _configure(db, **before)
             db.commit()
+
+
+def _configure(db: Db, **settings: str) -> None:
+    for name, value in settings.items():
+        db.query("select set_config($1, $2, false)", ("text", name), ("text", value))
 
 
 class Drain:
@@ -69,18 +94,39 @@ class Drain:
             max_seconds = int(db.query("select loci.setting('drain_seconds') as value")[0]["value"])
         self._deadline = clock() + max_seconds
         self._models: dict[int, ModelConfig] = {}
+        self._unusable: set[int] = set()
+        self._waited_for: float | None = None
         self._chunkings: dict[str | None, tuple[Tokenizer, int]] = {}
+        self._redactions: dict[str | None, Redaction] = {}
 
     def run(self) -> None:
         """Alternate between both queues, so that vectors follow text closely."""
         worked = True
-        while worked and self._clock() < self._deadline:
+        while (worked or self._wait()) and not self._late():
             worked = self._split_batch()
             for row in self._db.query("select model_id from loci_private.pending_models() as p (model_id)"):
-                if self._clock() < self._deadline:
+                if row["model_id"] not in self._unusable and not self._late():
                     worked |= self._embed_batch(row["model_id"])
         self._db.query("select loci_private.activate_complete_models()")
         self._db.commit()
+
+    def _wait(self) -> bool:
+        """Wait a little for a gateway whose limit of requests is reached, if it can be used again before time is up."""
+        row = self._db.query("select loci_private.next_request() as seconds")[0]
+        seconds, now = row["seconds"], self._clock()
+        # Where time goes on at all: a clock that was set does not.
+        if seconds is None or now + seconds >= self._deadline or seconds == self._waited_for:
+            return False
+        self._waited_for = seconds
+        until = now + min(seconds, _LOOK_SECONDS)
+        while (left := until - self._clock()) > 0:
+            self._db.checkpoint()
+            time.sleep(min(left, _HEARTBEAT_SECONDS))
+        self._db.checkpoint()
+        return True
+
+    def _late(self) -> bool:
+        return self._clock() >= self._deadline
 
     def give_back(self) -> None:
         """Whatever this run still holds is free for others at once."""
@@ -90,6 +136,7 @@ class Drain:
     # --- split --------------------------------------------------------------------------------------------------
 
     def _split_batch(self) -> bool:
+        self._redactions.clear()
         claims = self._db.query("select * from loci_private.claim_rows($1)", ("uuid", self._lease))
         self._db.commit()
         by_source: dict[int, list[Row]] = defaultdict(list)
@@ -105,16 +152,18 @@ class Drain:
             self._done("row_queue", claims)
             self._db.commit()
             return
-        for claim in [c for c in claims if c["op"] in ("truncate", "resync", "scan")]:
-            self._attempt(
-                "row_queue",
-                [claim],
-                "select loci_private.sweep_source($1, $2, $3)",
-                ("int4", source_id),
-                ("text", claim["op"]),
-                ("int8", claim["queue_id"]),
-            )
-            self._db.commit()
+        for op in ("resync", "truncate", "scan"):
+            marks = [claim for claim in claims if claim["op"] == op]
+            if marks:
+                self._attempt(
+                    marks,
+                    "select loci_private.sweep_source($1, $2, $3, $4)",
+                    ("int4", source_id),
+                    ("text", op),
+                    ("int8", _version(marks)),
+                    ("uuid", self._lease),
+                )
+                self._db.commit()
         by_key: dict[str, list[Row]] = defaultdict(list)
         for claim in claims:
             if claim["op"] in ("upsert", "place"):
@@ -136,17 +185,19 @@ class Drain:
         gone = {key: claims for key, claims in by_key.items() if key not in found}
         for key, claims in gone.items():
             self._forget(source_id, key, claims)
-            self._done("row_queue", claims)
         self._db.commit()
 
         written = self._clock()
-        for row in rows:
+        for number, row in enumerate(rows):
             claims = by_key[row["key"]]
+            # One row at least, so that the shortest runs get somewhere.
+            if number and self._late():
+                self._put_back("row_queue", claims)
+                continue
             try:
                 chunks = self._chunks(row, config)
             except LociError as error:
-                self._forget(source_id, row["key"], claims)
-                self._fail("row_queue", claims, error, permanent=True)
+                self._forget(source_id, row["key"], claims, error)
                 chunks = None
             if chunks is not None:
                 self._store(source_id, row, claims, chunks)
@@ -157,15 +208,8 @@ class Drain:
 
     def _read_failed(self, source_id: int, config: Row, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]
-        if error.sqlstate.startswith("42"):
-            # Not a row's fault: the table no longer is what the expressions were written for.
-            self._db.query(
-                "select loci_private.break_source($1, $2)", ("int4", source_id), ("text", error.message)
-            )
-            self._put_back("row_queue", claims)
-            self._db.commit()
-        elif len(by_key) == 1:
-            self._fail("row_queue", claims, error)
+        if error.sqlstate.startswith("42") or error.sqlstate in _BUSY or len(by_key) == 1:
+            self._failed("row_queue", claims, error)
             self._db.commit()
         else:
             # One row's expression fails; halve until it stands alone.
@@ -192,10 +236,12 @@ class Drain:
         if row["scope_id"] is None or not row["content"]:
             return []
         tokenizer, limit = self._chunking(row["organization_id"])
+        redaction = self._redaction(row["organization_id"])
         size = min(config["chunk_tokens"], max(limit - _CONTEXT - _MARGIN, 50))
         # Nothing is open while text is being split.
         self._db.commit()
         document = to_document(row["content"], row["mime_type"], checkpoint=self._db.checkpoint)
+        spans = redaction.find(document.text, self._db.checkpoint)
         chunks = []
         for chunk in iter_split_document(
             document,
@@ -206,14 +252,16 @@ class Drain:
             chunks.append(
                 {
                     "content": chunk.content,
+                    "redacted": redaction.part(chunk.content, chunk.start, spans),
                     "token_count": chunk.token_count,
-                    "metadata": {"heading": chunk.heading} if chunk.heading else {},
+                    "metadata": chunk.metadata,
                 }
             )
             if len(chunks) % 20 == 0:
                 self._db.checkpoint()
         row["title"] = row["title"] or document.title
         row["context"] = _shorten(row["context"] or document.title, limit - size - _MARGIN, tokenizer)
+        redaction.add_context(chunks, row["context"], lambda text: _shorten(text, limit - _MARGIN, tokenizer))
         return chunks
 
     def _chunking(self, organization_id: str | None) -> tuple[Tokenizer, int]:
@@ -223,11 +271,17 @@ class Drain:
             known = self._chunkings[organization_id] = (get_tokenizer(row["tokenizer"]), row["max_tokens"])
         return known
 
+    def _redaction(self, organization_id: str | None) -> Redaction:
+        known = self._redactions.get(organization_id)
+        if known is None:
+            row = self._db.query("select * from loci_private.redaction_of($1)", ("uuid", organization_id))[0]
+            known = self._redactions[organization_id] = Redaction(row["marker"], row["patterns"])
+        return known
+
     def _store(self, source_id: int, row: Row, claims: list[Row], chunks: list[dict[str, Any]]) -> None:
         stored = self._attempt(
-            "row_queue",
             claims,
-            "select loci_private.store_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "select loci_private.store_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             ("int4", source_id),
             ("text", row["key"]),
             ("int8", _version(claims)),
@@ -239,17 +293,28 @@ class Drain:
             ("int8", row["fingerprint"]),
             ("text", row["context"]),
             ("jsonb", json.dumps(chunks, ensure_ascii=False)),
+            ("uuid", self._lease),
+            ("text", self._redaction(row["organization_id"]).marker),
         )
         if not stored:
             self._db.commit()
 
-    def _forget(self, source_id: int, key: str, claims: list[Row]) -> None:
-        self._db.query(
-            "select loci_private.forget_rows($1, $2, $3)",
-            ("int4", source_id),
-            ("text[]", [key]),
-            ("int8", _version(claims)),
-        )
+    def _forget(self, source_id: int, key: str, claims: list[Row], error: LociError | None = None) -> None:
+        """Remove what was made of a row: it is gone, or has this error for good."""
+        try:
+            self._db.query(
+                "select loci_private.forget_rows($1, $2, $3)",
+                ("int4", source_id),
+                ("text[]", [key]),
+                ("int8", _version(claims)),
+            )
+        except DbError as failure:
+            self._failed("row_queue", claims, failure)
+            return
+        if error is None:
+            self._done("row_queue", claims)
+        else:
+            self._fail("row_queue", claims, error, permanent=True)
 
     # --- embed --------------------------------------------------------------------------------------------------
 
@@ -277,32 +342,72 @@ class Drain:
     def _embed(self, model_id: int, wanted: dict[str, list[Row]]) -> None:
         hashes = list(wanted)
         model = self._model(model_id)
+        permit = _Permit(self._db, model, self._late)
         self._db.commit()
         try:
-            vectors = embed([wanted[h][0]["passage"] for h in hashes], "passage", model, self._db.checkpoint)
+            outcome = embed_each(
+                [wanted[h][0]["passage"] for h in hashes], "passage", model, self._db.checkpoint, permit, self._db
+            )
         except LociError as error:
-            if len(hashes) == 1:
-                self._fail("embed_queue", wanted[hashes[0]], error, permanent=error.sqlstate in ("LC230", "LC235"))
-                self._db.commit()
-                return
-            # One text spoils the request; halve until it stands alone.
-            for part in (hashes[: len(hashes) // 2], hashes[len(hashes) // 2 :]):
-                self._embed(model_id, {text_hash: wanted[text_hash] for text_hash in part})
+            self._unusable.add(model_id)
+            self._postpone("embed_queue", [c for group in wanted.values() for c in group], error, _MODEL_SECONDS)
+            self._db.commit()
             return
-        self._write(model_id, wanted, dict(zip(hashes, vectors, strict=True)))
+        vectors = {hashes[n]: format_vector(vector) for n, vector in outcome.vectors.items()}
+        if vectors:
+            self._write(model_id, wanted, vectors)
+        for n, failure in outcome.errors.items():
+            self._fail("embed_queue", wanted[hashes[n]], failure, permanent=failure.sqlstate in _PERMANENT)
+        tried = {*outcome.vectors, *outcome.errors}
+        rest = [claim for n, text_hash in enumerate(hashes) if n not in tried for claim in wanted[text_hash]]
+        if outcome.stopped is None and outcome.requests:
+            self._db.query("select loci_private.recovered($1)", ("int4", model_id))
+        if outcome.stopped is not None:
+            health = self._cool_down(model_id, outcome.stopped.retry_after, outcome.stopped)
+            if len(hashes) == 1 and outcome.stopped.kind == "outage" and health["outages"] > 1:
+                self._postpone("embed_queue", rest, outcome.stopped, max(_SUSPECT_SECONDS, 2 * health["wait"]))
+                rest = []
+        elif permit.limited:
+            self._cool_down(model_id, None, None)
+        if rest:
+            self._put_back("embed_queue", rest)
+        if outcome.requests:
+            self._db.query(
+                "select loci_private.count_usage($1, $2, $3, $4, $5)",
+                ("int4", model_id),
+                ("int4", outcome.requests),
+                ("int4", len(vectors)),
+                ("int8", outcome.tokens),
+                ("numeric", repr(outcome.cost_usd)),
+            )
+        self._db.commit()
+
+    def _cool_down(self, model_id: int, seconds: float | None, error: LociError | None) -> Row:
+        return self._db.query(
+            "select * from loci_private.cool_down($1, $2, $3)",
+            ("int4", model_id),
+            ("float8", seconds),
+            ("jsonb", _as_json(error) if error else None),
+        )[0]
 
     def _write(self, model_id: int, wanted: dict[str, list[Row]], vectors: dict[str, str]) -> None:
-        claims = [(claim, vectors[text_hash]) for text_hash in vectors for claim in wanted[text_hash]]
-        self._attempt(
-            "embed_queue",
-            [claim for claim, _ in claims],
-            "select loci_private.store_vectors($1, $2, $3, $4, $5)",
-            ("int4", model_id),
-            ("uuid", self._lease),
-            ("int8[]", [claim["queue_id"] for claim, _ in claims]),
-            ("int8[]", [claim["chunk_id"] for claim, _ in claims]),
-            ("text[]", [vector for _, vector in claims]),
-        )
+        claims = [(claim, vector) for text_hash, vector in vectors.items() for claim in wanted[text_hash]]
+        try:
+            self._db.query(
+                "select loci_private.store_vectors($1, $2, $3, $4, $5)",
+                ("int4", model_id),
+                ("uuid", self._lease),
+                ("int8[]", [claim["queue_id"] for claim, _ in claims]),
+                ("int8[]", [claim["chunk_id"] for claim, _ in claims]),
+                ("text[]", [vector for _, vector in claims]),
+            )
+        except DbError as error:
+            if len(vectors) == 1 or error.sqlstate in _BUSY:
+                self._failed("embed_queue", [claim for claim, _ in claims], error)
+            else:
+                hashes = list(vectors)
+                for part in (hashes[: len(hashes) // 2], hashes[len(hashes) // 2 :]):
+                    self._write(model_id, wanted, {text_hash: vectors[text_hash] for text_hash in part})
         self._db.commit()
 
     def _model(self, model_id: int) -> ModelConfig:
@@ -313,16 +418,28 @@ class Drain:
 
     # --- leases -------------------------------------------------------------------------------------------------
 
-    def _attempt(self, queue: str, claims: list[Row], sql: str, *parameters: tuple[str, Any]) -> bool:
-        """Run one statement that finishes these claims; when it fails, they failed."""
+    def _attempt(self, claims: list[Row], sql: str, *parameters: tuple[str, Any]) -> bool:
+        """Run one statement that finishes these rows; when it fails, they failed."""
         try:
             self._db.query(sql, *parameters)
         except DbError as error:
-            self._fail(queue, claims, error)
+            self._failed("row_queue", claims, error)
             return False
-        if queue == "row_queue":
-            self._done(queue, claims)
+        self._done("row_queue", claims)
         return True
+
+    def _failed(self, queue: str, claims: list[Row], error: DbError) -> None:
+        """A statement failed: whose fault is it?"""
+        if error.sqlstate in _BUSY:
+            self._postpone(queue, claims, error, _BUSY_SECONDS)
+        elif queue == "row_queue" and error.sqlstate.startswith("42"):
+            # The table no longer is what the expressions were written for.
+            self._db.query(
+                "select loci_private.break_source($1, $2)", ("int4", claims[0]["source_id"]), ("text", error.message)
+            )
+            self._put_back(queue, claims)
+        else:
+            self._fail(queue, claims, error)
 
     def _done(self, queue: str, claims: list[Row]) -> None:
         if claims:
@@ -340,20 +457,55 @@ class Drain:
         )
 
     def _fail(self, queue: str, claims: list[Row], error: LociError | DbError, *, permanent: bool = False) -> None:
-        what = {
-            "sqlstate": error.sqlstate,
-            "message": error.message,
-            "detail": error.detail,
-            "hint": error.hint,
-            "permanent": permanent,
-        }
         self._db.query(
             "select loci_private.fail($1, $2, $3, $4)",
             ("text", queue),
             ("uuid", self._lease),
             ("int8[]", [claim["queue_id"] for claim in claims]),
-            ("jsonb", json.dumps(what)),
+            ("jsonb", _as_json(error, permanent=permanent)),
         )
+
+    def _postpone(self, queue: str, claims: list[Row], error: LociError | DbError, seconds: float) -> None:
+        self._db.query(
+            "select loci_private.postpone($1, $2, $3, $4, $5)",
+            ("text", queue),
+            ("uuid", self._lease),
+            ("int8[]", [claim["queue_id"] for claim in claims]),
+            ("float4", seconds),
+            ("jsonb", _as_json(error)),
+        )
+
+
+class _Permit:
+    """Asked before each request to a gateway. limited: it has said no because the gateway's minute is used up."""
+
+    def __init__(self, db: Db, model: ModelConfig, late: Callable[[], bool]) -> None:
+        self._db = db
+        self._gateway = (model.gateway or {}).get("gateway")
+        self._late = late
+        self.limited = False
+
+    def __call__(self) -> bool:
+        if self.limited or self._late():
+            return False
+        if self._gateway is None:
+            return True
+        try:
+            row = self._db.query("select loci_private.take_requests($1, 1) as granted", ("text", self._gateway))[0]
+            self.limited = row["granted"] == 0
+        except DbError as error:
+            if error.sqlstate not in _BUSY:
+                raise
+            # Somebody is changing the gateway just now.
+            self.limited = True
+        self._db.commit()
+        return not self.limited
+
+
+def _as_json(error: LociError | DbError, **more: Any) -> str:
+    return json.dumps(
+        {"sqlstate": error.sqlstate, "message": error.message, "detail": error.detail, "hint": error.hint, **more}
+    )
 
 
 def _version(claims: list[Row]) -> int:

@@ -13,6 +13,8 @@ from loci_udfs.errors import LociError
 
 _PIECE = 1 << 16  # characters between two checkpoints
 MIME_TYPES = ("text/plain", "text/markdown", "text/html", "application/xhtml+xml")
+# Plain text with a form feed between two pages; chunks of it know their page.
+PAGED_TEXT = "text/plain; pages=form-feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +28,27 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """text without control characters and CR; headings in order of offset."""
+    """text without control characters and CR; headings in order of offset.
+
+    pages: where each page starts in text, in order; nothing where there are no pages.
+    """
 
     text: str
     title: str | None = None
     headings: list[Heading] = field(default_factory=list)
+    pages: list[int] = field(default_factory=list)
 
 
 def to_document(content: str, mime_type: str, *, checkpoint: Callable[[], None] | None = None) -> Document:
     """The readable text of content, with its title and headings.
 
-    mime_type: one of MIME_TYPES; case and parameters such as charset are ignored, since content is
-    already characters. checkpoint is called after every 64 k characters of Markdown and HTML.
-    Content of white space only gives the empty text. Raises LC201 for any other type.
+    mime_type: one of MIME_TYPES, or PAGED_TEXT; case and other parameters such as charset are ignored,
+    since content is already characters. checkpoint is called after every 64 k characters of Markdown and
+    HTML. Content of white space only gives the empty text. Raises LC201 for any other type.
     """
-    kind = mime_type.partition(";")[0].strip().lower()
+    kind, *parameters = (part.strip().lower() for part in mime_type.split(";"))
     if kind == "text/plain":
-        return Document(clean(content))
+        return _from_pages(content.split("\f")) if "pages=form-feed" in parameters else Document(clean(content))
     if kind == "text/markdown":
         return _from_markdown(clean(content), checkpoint)
     if kind == "text/html":
@@ -71,6 +77,23 @@ def clean(text: str) -> str:
     text = _CONTROL.sub("", _LINE_END.sub("\n", text))
     text = _BLANK_LINES.sub("\n\n\n", text)
     return "" if text.isspace() else text
+
+
+def _from_pages(contents: list[str]) -> Document:
+    pages: list[int] = []
+    parts: list[str] = []
+    length = 0
+    for content in contents:
+        text = clean(content).strip("\n")
+        if text and parts:
+            # A page is a good place to cut.
+            parts.append("\n\n")
+            length += 2
+        pages.append(length)
+        if text:
+            parts.append(text)
+            length += len(text)
+    return Document("".join(parts), pages=pages)
 
 
 # -- Markdown -------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ as $$
         when s.kind = 'user' then (
             select m.organization_id
             from loci.organization_members as m
+            -- One that is being deleted may still have members.
+            join loci.organizations as o on o.organization_id = m.organization_id
             where m.user_id = s.scope_id
             order by m.joined_at, m.organization_id
             limit 1

@@ -21,9 +21,9 @@ begin
     if name is null or btrim(name) = '' then
         raise exception 'a model needs a name' using errcode = 'LC210', hint = 'Use the name the provider knows it by.';
     end if;
-    if provider is null or provider not in ('local', 'hash') then
+    if provider is null or provider not in ('litellm', 'local', 'hash', 'pgai') then
         raise exception 'there is no provider "%"', provider
-            using errcode = 'LC211', hint = 'Providers: local, hash.';
+            using errcode = 'LC211', hint = 'Providers: litellm, local, hash, pgai.';
     end if;
     if provider = 'local' and dimensions <> 384 then
         raise exception 'the local model has 384 dimensions, not %', dimensions

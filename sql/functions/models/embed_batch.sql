@@ -16,10 +16,14 @@ begin
     end;
     return query
     select v.v::public.halfvec
-    from unnest(loci_private.embed_texts(texts, loci_private.model_config(v_model), kind)) with ordinality as v (v, n)
+    from unnest(
+        loci_private.embed_texts(
+            loci_private.redacted(texts, array[loci.current_user_id()]), loci_private.query_config(v_model), kind
+        )
+    ) with ordinality as v (v, n)
     order by v.n;
 end $$;
 comment on function loci.embed_batch(text [], text, text) is
-'Vectors of several texts, in their order. model: by name, null for the one in force; kind: query or passage. LC214 unknown model, LC216 unknown kind.';
+'Vectors of several texts, in their order. model: by name, null for the one in force; kind: query or passage. LC214 unknown model, LC216 unknown kind, LC409 its gateway is out of order.';
 revoke execute on function loci.embed_batch(text [], text, text) from public;
 grant execute on function loci.embed_batch(text [], text, text) to loci_app, loci_admin;

@@ -20,16 +20,18 @@ begin
     from loci_private.installation as i;
 
     return query
-    select 'model', a.active_model is not distinct from a.target_model,
+    select 'model', a.active_model is not distinct from a.target_model and h.model_id is null,
         case
             when a.active_model is not distinct from a.target_model then format('%s (%s, %s dimensions)', t.name, t.provider, t.dimensions)
             else format('%s is filling, %s chunks to go; queries use %s', t.name,
                 (select count(*) from loci_private.embed_queue as q where q.model_id = t.model_id), coalesce(m.name, 'none'))
-        end || coalesce(' for ' || o.name, ''),
-        a.assigned_at
+        end || coalesce(' for ' || o.name, '')
+        || coalesce(format('; its gateway is left alone until %s: %s (%s)', date_trunc('second', h.cooldown_until), h.error ->> 'message', h.error ->> 'sqlstate'), ''),
+        coalesce(h.since, a.assigned_at)
     from loci_private.model_assignments as a
     join loci.embedding_models as t on t.model_id = a.target_model
     left join loci.embedding_models as m on m.model_id = a.active_model
+    left join loci_private.model_health as h on h.model_id = t.model_id and h.outages > 0
     left join loci.organizations as o on o.organization_id = a.organization_id
     order by o.name nulls first;
 
@@ -46,11 +48,12 @@ begin
     return query
     select 'failures', count(*) = 0,
         case when count(*) = 0 then 'none' else format(
-            '%s parked or retrying, %s broken sources; select * from loci.failures', count(*) filter (where f.state <> 'broken'),
-            count(*) filter (where f.state = 'broken')
+            '%s parked or retrying, %s broken sources; select * from loci.failures',
+            count(*) filter (where f.state in ('parked', 'retrying')), count(*) filter (where f.state = 'broken')
         ) end,
         min(f.since)
-    from loci.failures as f;
+    from loci.failures as f
+    where f.state <> 'waiting';
 
     return query
     select 'jobs', count(*) filter (where j.active) > 0 and count(*) filter (where j.last_status = 'failed') = 0,

@@ -5,18 +5,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := loci_private.now();
+    v_failed bigint[];
 begin
+    -- Only what this lease still holds: others may have taken the rest over.
     execute format(
-        'update loci_private.%I as q
-        set lease = null, leased_at = null, attempts = q.attempts + 1, last_error = $3,
-            available_at = $4 + loci_private.backoff(q.attempts + 1)
-        where q.queue_id = any($1) and q.lease = $2', fail.queue
-    ) using fail.queue_ids, fail.lease, fail.error, v_now;
+        'with failed as (
+            update loci_private.%1$I as q
+            set lease = null, leased_at = null, attempts = q.attempts + 1, last_error = $3,
+                available_at = $4 + loci_private.backoff(q.attempts + 1)
+            where q.queue_id in (
+                select w.queue_id from loci_private.%1$I as w
+                where w.queue_id = any($1) and w.lease = $2
+                for update of w skip locked
+            )
+            returning q.queue_id
+        )
+        select array_agg(f.queue_id) from failed as f', fail.queue
+    ) into v_failed using fail.queue_ids, fail.lease, fail.error, v_now;
 
     if fail.queue = 'row_queue' then
         with parked as (
             delete from loci_private.row_queue as q
-            where q.queue_id = any(fail.queue_ids) and q.lease is null
+            where q.queue_id = any(v_failed)
                 -- A mark that hides rows stays until it is worked off.
                 and (
                     fail.error @> '{"permanent": true}'
@@ -30,7 +40,7 @@ begin
     else
         with parked as (
             delete from loci_private.embed_queue as q
-            where q.queue_id = any(fail.queue_ids) and q.lease is null
+            where q.queue_id = any(v_failed)
                 and (fail.error @> '{"permanent": true}' or q.attempts >= loci.setting('max_attempts')::integer)
             returning q.*
         )

@@ -10,7 +10,8 @@ select
     f.error ->> 'message' as message,
     f.error ->> 'detail' as detail,
     f.failed_at as since,
-    null::timestamptz as next_attempt
+    null::timestamptz as next_attempt,
+    f.error ->> 'hint' as hint
 from loci_private.failures as f
 join loci_private.sources as s on s.source_id = f.source_id
 left join loci.embedding_models as m on m.model_id = f.model_id
@@ -26,10 +27,11 @@ select
     q.last_error ->> 'message',
     q.last_error ->> 'detail',
     q.enqueued_at,
-    q.available_at
+    q.available_at,
+    q.last_error ->> 'hint'
 from loci_private.row_queue as q
 join loci_private.sources as s on s.source_id = q.source_id
-where q.attempts > 0
+where q.last_error is not null
 union all
 select
     'retrying',
@@ -42,13 +44,14 @@ select
     q.last_error ->> 'message',
     q.last_error ->> 'detail',
     q.enqueued_at,
-    q.available_at
+    q.available_at,
+    q.last_error ->> 'hint'
 from loci_private.embed_queue as q
 join loci_private.chunks as c on c.chunk_id = q.chunk_id
 join loci_private.source_rows as r on r.row_id = c.row_id
 join loci_private.sources as s on s.source_id = r.source_id
 join loci.embedding_models as m on m.model_id = q.model_id
-where q.attempts > 0
+where q.last_error is not null
 union all
 select
     'broken',
@@ -61,9 +64,27 @@ select
     s.broken_error,
     null,
     s.broken_since,
-    null
+    null,
+    'Alter the table back, or unwatch() it and watch() it as it is now; then select loci.reconcile().'
 from loci_private.sources as s
-where s.broken_since is not null;
+where s.broken_since is not null
+union all
+select
+    'waiting',
+    'gateway',
+    null,
+    null,
+    m.name,
+    h.outages,
+    h.error ->> 'sqlstate',
+    h.error ->> 'message',
+    h.error ->> 'detail',
+    h.since,
+    h.cooldown_until,
+    h.error ->> 'hint'
+from loci_private.model_health as h
+join loci.embedding_models as m on m.model_id = h.model_id
+where h.outages > 0;
 comment on view loci.failures is
-'Work that failed: parked until loci.retry_failures() or a change of its row; retrying by itself; or a source whose table cannot be read any more.';
+'Work that failed: parked until loci.retry_failures() or a change of its row; retrying by itself; a source whose table cannot be read any more; or all of a model, waiting for its gateway.';
 grant select on loci.failures to loci_admin, loci_monitor;

@@ -4,6 +4,10 @@ language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- Another drain may have read them before they went: it must not store them any more.
+    delete from loci_private.row_queue as q
+    where q.source_id = forget_rows.source_id and q.key = any(forget_rows.keys) and q.queue_id < forget_rows.version
+        and q.op in ('upsert', 'place');
     perform loci_private.remove_rows(array_agg(r.row_id))
     from (
         select r.row_id

@@ -1,6 +1,6 @@
 create or replace function loci_private.pending_models()
 returns setof integer
-language plpgsql stable parallel safe security definer
+language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -12,8 +12,12 @@ begin
         where q.model_id = m.model_id
             and (q.available_at <= loci_private.now() or q.leased_at < pg_postmaster_start_time())
     )
+        and not exists (
+            select from loci_private.model_health as h
+            where h.model_id = m.model_id and h.cooldown_until > loci_private.now()
+        )
     order by m.model_id;
 end $$;
-comment on function loci_private.pending_models() is 'Models that chunks are waiting for.';
+comment on function loci_private.pending_models() is 'Models that chunks are waiting for and whose gateway is not to be left alone.';
 revoke execute on function loci_private.pending_models() from public;
 grant execute on function loci_private.pending_models() to loci_worker;

@@ -5,9 +5,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     execute format(
-        'update loci_private.%I as q
+        'update loci_private.%1$I as q
         set lease = null, leased_at = null, available_at = ''-infinity''
-        where q.lease = $2 and ($1 is null or q.queue_id = any($1))', put_back.queue
+        where q.queue_id in (
+            select w.queue_id from loci_private.%1$I as w
+            where w.lease = $2 and ($1 is null or w.queue_id = any($1))
+            for update of w skip locked
+        )', put_back.queue
     ) using put_back.queue_ids, put_back.lease;
 end $$;
 comment on function loci_private.put_back(text, uuid, bigint []) is

@@ -16,7 +16,25 @@ begin
     where not exists (select from loci_private.sources as s where s.source_id = f.source_id);
 
     for v_source in select s.* from loci_private.sources as s where s.watched order by s.source_id loop
+        if not exists (select from pg_class as c where c.oid = v_source.relation) then
+            perform loci_private.remove_rows(array_agg(r.row_id))
+            from loci_private.source_rows as r
+            where r.source_id = v_source.source_id
+            having count(*) > 0;
+            delete from loci_private.row_queue as q where q.source_id = v_source.source_id;
+            perform loci_private.break_source(v_source.source_id, 'the table was dropped');
+            continue;
+        end if;
         begin
+            if loci_private.is_fresh(v_source.source_id) is not true then
+                perform loci_private.refresh_source(v_source.source_id);
+                perform loci_private.read_rows(v_source.source_id, '{}');
+                -- What happened to its rows meanwhile may have been missed.
+                insert into loci_private.row_queue (source_id, key, op) values (v_source.source_id, '', 'resync');
+                update loci_private.sources as s
+                set broken_since = null, broken_error = null
+                where s.source_id = v_source.source_id;
+            end if;
             v_total := v_total + loci_private.enqueue_source(v_source.source_id, only_missing => true);
             execute format(
                 'insert into loci_private.row_queue (source_id, key, op)
@@ -41,19 +59,12 @@ begin
                 get diagnostics v_count = row_count;
                 v_total := v_total + v_count;
             end if;
-            if v_source.broken_since is not null then
-                perform loci_private.read_rows(v_source.source_id, array(
-                    select q.key from loci_private.row_queue as q where q.source_id = v_source.source_id limit 1
-                ));
-                update loci_private.sources as s
-                set broken_since = null, broken_error = null
-                where s.source_id = v_source.source_id;
-            end if;
         exception when others then
             perform loci_private.break_source(v_source.source_id, sqlerrm);
         end;
     end loop;
 
+    v_total := v_total + loci_private.enqueue_unredacted();
     for v_model in select m.model_id from loci.embedding_models as m loop
         execute format(
             'delete from loci_private.%I as e

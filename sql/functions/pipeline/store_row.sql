@@ -9,7 +9,9 @@ create or replace function loci_private.store_row(
     metadata jsonb,
     fingerprint bigint,
     context text,
-    chunks jsonb
+    chunks jsonb,
+    lease uuid,
+    redaction text
 )
 returns boolean
 language plpgsql volatile parallel unsafe security definer
@@ -24,16 +26,26 @@ declare
     v_config regconfig := loci_private.text_config_of(store_row.organization_id);
     v_context text := nullif(btrim(store_row.context), '');
 begin
+    -- Whoever found the row gone since, or took the lease over, took this claim away: what is in hand may be of a row
+    -- that no longer exists.
+    perform from loci_private.row_queue as q
+    where q.queue_id = store_row.version and q.lease = store_row.lease
+    for update skip locked;
+    if not found then
+        return false;
+    end if;
     insert into loci_private.source_rows as r (
-        source_id, key, version, placed_version, organization_id, scope_id, audience, title, metadata, fingerprint, updated_at
+        source_id, key, version, placed_version, organization_id, scope_id, audience, title, metadata, fingerprint, redaction,
+        updated_at
     ) values (
         store_row.source_id, store_row.key, store_row.version, store_row.version, store_row.organization_id,
-        store_row.scope_id, store_row.audience, store_row.title, store_row.metadata, store_row.fingerprint, v_now
+        store_row.scope_id, store_row.audience, store_row.title, store_row.metadata, store_row.fingerprint,
+        store_row.redaction, v_now
     )
     on conflict on constraint source_rows_source_id_key_key do update set
     version = excluded.version, placed_version = excluded.placed_version, organization_id = excluded.organization_id,
     scope_id = excluded.scope_id, audience = excluded.audience, title = excluded.title, metadata = excluded.metadata,
-    fingerprint = excluded.fingerprint, updated_at = excluded.updated_at
+    fingerprint = excluded.fingerprint, redaction = excluded.redaction, updated_at = excluded.updated_at
     -- Whoever read the row later has written already, or it was moved since: what is in hand may be old.
     where r.version < excluded.version and r.placed_version <= excluded.version
     returning r.row_id into v_row;
@@ -44,16 +56,26 @@ begin
         where r.source_id = store_row.source_id and r.key = store_row.key and r.version < store_row.version;
         return false;
     end if;
+    -- Older changes of the row are in what was read, also those that failed before or that a slower drain still holds.
+    delete from loci_private.row_queue as q
+    where q.queue_id in (
+        select w.queue_id
+        from loci_private.row_queue as w
+        where w.source_id = store_row.source_id and w.key = store_row.key and w.queue_id < store_row.version
+            and w.op in ('upsert', 'place')
+        for update of w skip locked
+    );
 
-    -- Chunks whose text is still there keep their vectors; the rest goes, what is new comes.
+    -- Chunks whose text is still there, as the model sees it, keep their vectors; the rest goes, what is new comes.
     with new as (
         select n.*, row_number() over (partition by n.text_hash order by n.ordinal) as twin
         from (
-            select c.ordinality::integer - 1 as ordinal, c.content, c.token_count, coalesce(c.metadata, '{}') as metadata,
-                sha256(convert_to(concat_ws(E'\n\n', v_context, c.content), 'UTF8')) as text_hash
+            select c.ordinality::integer - 1 as ordinal, c.content, c.redacted, c.token_count,
+                coalesce(c.metadata, '{}') as metadata,
+                sha256(convert_to(coalesce(c.redacted, concat_ws(E'\n\n', v_context, c.content)), 'UTF8')) as text_hash
             from rows from (
-                jsonb_to_recordset(store_row.chunks) as (content text, token_count integer, metadata jsonb)
-            ) with ordinality as c (content, token_count, metadata, ordinality)
+                jsonb_to_recordset(store_row.chunks) as (content text, redacted text, token_count integer, metadata jsonb)
+            ) with ordinality as c (content, redacted, token_count, metadata, ordinality)
         ) as n
     ), old as (
         select c.chunk_id, c.text_hash, row_number() over (partition by c.text_hash order by c.ordinal) as twin
@@ -61,20 +83,26 @@ begin
         where c.row_id = v_row
     ), kept as (
         update loci_private.chunks as c
-        set ordinal = n.ordinal, metadata = n.metadata, context = v_context, organization_id = store_row.organization_id,
+        set ordinal = n.ordinal, metadata = n.metadata, context = v_context, content = n.content, redacted = n.redacted,
+            token_count = n.token_count,
+            lexemes = case
+                when (c.context, c.content) is not distinct from (v_context, n.content) then c.lexemes
+                else to_tsvector(v_config, concat_ws(E'\n\n', v_context, n.content))
+            end,
+            organization_id = store_row.organization_id,
             scope_id = store_row.scope_id, audience = store_row.audience, updated_at = v_now
         from new as n
         join old as o on o.text_hash = n.text_hash and o.twin = n.twin
         where c.chunk_id = o.chunk_id
-            and (c.ordinal, c.metadata, c.organization_id, c.scope_id, c.audience)
-            is distinct from (n.ordinal, n.metadata, store_row.organization_id, store_row.scope_id, store_row.audience)
+            and (c.ordinal, c.metadata, c.context, c.content, c.redacted, c.organization_id, c.scope_id, c.audience)
+            is distinct from (n.ordinal, n.metadata, v_context, n.content, n.redacted, store_row.organization_id, store_row.scope_id, store_row.audience)
     ), added as (
         insert into loci_private.chunks (
-            row_id, source_id, organization_id, scope_id, audience, ordinal, context, content, text_hash, token_count,
-            metadata, lexemes, created_at, updated_at
+            row_id, source_id, organization_id, scope_id, audience, ordinal, context, content, redacted, text_hash,
+            token_count, metadata, lexemes, created_at, updated_at
         )
         select v_row, store_row.source_id, store_row.organization_id, store_row.scope_id, store_row.audience, n.ordinal,
-            v_context, n.content, n.text_hash, n.token_count, n.metadata,
+            v_context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata,
             to_tsvector(v_config, concat_ws(E'\n\n', v_context, n.content)), v_now, v_now
         from new as n
         where not exists (select from old as o where o.text_hash = n.text_hash and o.twin = n.twin)
@@ -119,17 +147,21 @@ begin
             on conflict do nothing', loci_private.model_table(v_model)
         ) using v_model, v_row;
     end loop;
+    -- What is to be redacted has changed while the text was being split.
+    if store_row.redaction <> (loci_private.redaction_of(store_row.organization_id)).marker then
+        insert into loci_private.row_queue (source_id, key, op) values (store_row.source_id, store_row.key, 'upsert');
+    end if;
     delete from loci_private.failures as f
     where f.stage = 'split' and f.source_id = store_row.source_id and f.key = store_row.key;
     return true;
 end $$;
 comment on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
 ) is
 'Bring the chunks of one row in line with what was read of it, keep what is unchanged, queue what needs a vector. False when that came too late; a row whose text is not stored yet is queued again.';
 revoke execute on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
 ) from public;
 grant execute on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
 ) to loci_worker;

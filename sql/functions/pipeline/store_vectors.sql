@@ -9,14 +9,15 @@ declare
     v_locked bigint[];
     v_left bigint[];
 begin
-    -- Chunks that an application is deleting or moving right now are left for the next round: nobody waits for anybody.
+    -- Chunks that somebody is deleting or moving right now are left for later: nobody waits for anybody. Shared locks keep
+    -- their places as they are until the vectors are there to follow.
     select array_agg(c.chunk_id) into v_locked
     from (
         select c.chunk_id
         from loci_private.chunks as c
         where c.chunk_id = any(store_vectors.chunk_ids)
         order by c.chunk_id
-        for key share skip locked
+        for share skip locked
     ) as c;
     execute format(
         'insert into loci_private.%I (
@@ -32,7 +33,9 @@ begin
     from unnest(store_vectors.queue_ids, store_vectors.chunk_ids) as v (queue_id, chunk_id)
     where not (v.chunk_id = any(coalesce(v_locked, '{}')))
         and exists (select from loci_private.chunks as c where c.chunk_id = v.chunk_id);
-    perform loci_private.put_back('embed_queue', store_vectors.lease, coalesce(v_left, '{}'));
+    perform loci_private.postpone(
+        'embed_queue', store_vectors.lease, v_left, 5, '{"sqlstate": "55P03", "message": "the chunk is being changed"}'
+    );
     perform loci_private.done('embed_queue', store_vectors.lease, store_vectors.queue_ids);
     return cardinality(v_locked);
 end $$;

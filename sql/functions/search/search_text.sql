@@ -33,6 +33,7 @@ declare
     v_models integer[];
     v_vectors text[] := '{}';
     v_words tsquery;
+    v_question text[];
     v_model integer;
     v_unknown text;
     v_message text;
@@ -72,9 +73,10 @@ begin
     v_models := loci_private.models_of(v_scopes);
     if search_text.mode <> 'keyword' then
         begin
+            v_question := loci_private.redacted(array[search_text.query], v_scopes);
             foreach v_model in array v_models loop
                 v_vectors := v_vectors
-                    || loci_private.embed_texts(array[search_text.query], loci_private.model_config(v_model), 'query');
+                    || loci_private.embed_texts(v_question, loci_private.query_config(v_model), 'query');
             end loop;
         exception when others then
             -- Words still find things while a model is out of reach.

@@ -4,12 +4,12 @@ do $$
 declare
     v_object record;
     v_superuser_functions constant text[] := array[
-        'watch', 'unwatch', 'build_source_readers', 'build_source_triggers', 'probe_source', 'give_reader',
-        'require_owner', 'caller', 'schedule_job', 'cron_jobs', 'job_housekeeping', 'drain'
+        'watch', 'unwatch', 'adopt_pgai_vectorizer', 'build_source_readers', 'build_source_triggers', 'probe_source', 'give_reader',
+        'require_owner', 'refresh_source', 'caller', 'schedule_job', 'cron_jobs', 'job_housekeeping', 'drain'
     ];
 begin
-    execute format('grant create on schema loci_private to loci_owner');
-    execute format('grant usage on schema loci to loci_owner');
+    grant create on schema loci_private to loci_owner;
+    grant usage on schema loci to loci_owner;
     for v_object in
         select case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end as kind,
             format('%I.%I', n.nspname, c.relname) as name

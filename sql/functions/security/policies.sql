@@ -4,6 +4,9 @@ declare
     v_table text;
     v_policy record;
     v_managed constant text := 'organization_id = any((select loci.managed_organizations())::uuid[])';
+    -- Admins run an organization; only owners decide who its owners are.
+    v_staff constant text := 'organization_id = any((select loci.managed_organizations())::uuid[])
+        and (role <> ''owner'' or organization_id = any((select loci.owned_organizations())::uuid[]))';
     v_organization constant text := 'organization_id = any((select loci.visible_scopes())::uuid[])';
     v_visible constant text :=
         'loci.is_visible(scope_id, audience, (select loci.visible_scopes()), (select loci.current_principals()))';
@@ -28,7 +31,12 @@ begin
         or exists (select from loci.organization_members as m where m.user_id = users.user_id)
     )';
     execute format('create policy seen on loci.organization_members for select to loci_app using (%s)', v_organization);
-    foreach v_table in array array['organization_members', 'teams', 'team_members', 'projects', 'project_members'] loop
+    execute format('create policy appointed on loci.organization_members for insert to loci_app with check (%s)', v_staff);
+    execute format(
+        'create policy changed on loci.organization_members for update to loci_app using (%s) with check (%s)', v_staff, v_staff
+    );
+    execute format('create policy dismissed on loci.organization_members for delete to loci_app using (%s)', v_staff);
+    foreach v_table in array array['teams', 'team_members', 'projects', 'project_members'] loop
         execute format(
             'create policy managed on loci.%I to loci_app using (%s) with check (%s)', v_table, v_managed, v_managed
         );

@@ -1,4 +1,16 @@
--- Who may touch what. Functions grant themselves in their own files; everything else is here.
+-- Who may touch what. Functions and views grant themselves in their own files; everything else is here.
+do $$
+declare
+    v_table regclass;
+begin
+    -- A right that is no longer written below ends with the next migration, columns included.
+    for v_table in
+        select c.oid::regclass from pg_class as c
+        where c.relnamespace in ('loci'::regnamespace, 'loci_private'::regnamespace) and c.relkind in ('r', 'p')
+    loop
+        execute format('revoke all on %s from public, loci_app, loci_admin, loci_worker, loci_monitor', v_table);
+    end loop;
+end $$;
 revoke all on schema loci, loci_private from public;
 grant usage on schema loci to loci_app, loci_admin, loci_worker, loci_monitor;
 grant usage on schema loci_private to loci_worker;
@@ -6,15 +18,26 @@ grant usage on schema loci_private to loci_worker;
 grant select on loci.organizations, loci.users, loci.embedding_models, loci.settings to loci_app;
 -- Not its models, its budget or its key: those are the administrator's.
 grant update (name) on loci.organizations to loci_app;
-grant select, insert, update, delete on
-loci.organization_members, loci.teams, loci.team_members, loci.projects, loci.project_members, loci.documents
+grant select, insert, update, delete on loci.documents to loci_app;
+-- What says where something belongs is told once; when somebody joined is never told: the organization joined first
+-- decides over a user's own rows.
+grant select, delete on
+loci.organization_members, loci.teams, loci.team_members, loci.projects, loci.project_members
 to loci_app;
+grant insert (organization_id, user_id, role), update (role) on loci.organization_members to loci_app;
+grant insert (team_id, organization_id, name), update (name) on loci.teams to loci_app;
+grant insert (project_id, organization_id, name, visibility, team_id), update (name, visibility, team_id)
+on loci.projects to loci_app;
+grant insert on loci.team_members, loci.project_members to loci_app;
 
 grant select, insert, update, delete on
 loci.organizations, loci.users, loci.organization_members, loci.teams, loci.team_members, loci.projects,
 loci.project_members, loci.documents
 to loci_admin;
 grant select, update (value) on loci.settings to loci_admin;
+grant select, delete, insert (organization_id, name, kind, pattern, checksum, enabled, description),
+update (kind, pattern, checksum, enabled, description)
+on loci.redaction_patterns to loci_admin;
 grant select on loci.embedding_models to loci_admin, loci_monitor;
 
 -- Whoever configures may also run the drain.

@@ -29,11 +29,17 @@ begin
     );
     if cardinality(v_source.key_columns) = 1 then
         v_key := format('%I.%I::text', v_table, v_source.key_columns[1]);
-        v_match := format(
-            'from %I.%I where %I.%I = any($1::%s[])', v_schema, v_table, v_table, v_source.key_columns[1],
-            (select format_type(a.atttypid, null) from pg_attribute as a
-            where a.attrelid = v_source.relation and a.attname = v_source.key_columns[1])
-        );
+        select format(
+            case
+                -- An array of arrays would be one array of all their elements.
+                when t.typcategory = 'A' then 'from unnest($1) as loci_wanted (key) join %I.%I on %I.%I = loci_wanted.key::%s'
+                else 'from %I.%I where %I.%I = any($1::%s[])'
+            end,
+            v_schema, v_table, v_table, a.attname, format_type(a.atttypid, a.atttypmod)
+        ) into v_match
+        from pg_attribute as a
+        join pg_type as t on t.oid = a.atttypid
+        where a.attrelid = v_source.relation and a.attname = v_source.key_columns[1];
     else
         select format('jsonb_build_array(%s)::text', string_agg(format('%I.%I', v_table, k.name), ', ' order by k.n)),
             format(
@@ -41,7 +47,7 @@ begin
                 string_agg(
                     format(
                         '%I.%I = (loci_wanted.key::jsonb ->> %s)::%s', v_table, k.name, k.n - 1,
-                        format_type(a.atttypid, null)
+                        format_type(a.atttypid, a.atttypmod)
                     ), ' and ' order by k.n
                 )
             )
@@ -90,7 +96,9 @@ begin
                     array_agg(distinct a.attname::text) filter (where d.what = 'loci_probe_place')
                 into content_columns, place_columns
                 from (
-                    select v.relname as what, p.refobjsubid
+                    -- Column 0 stands for the whole row, which is no column to pg_depend.
+                    select v.relname as what,
+                        case when r.ev_action::text ~ ':varattno 0 ' then 0 else nullif(p.refobjsubid, 0) end as refobjsubid
                     from pg_catalog.pg_class as v
                     join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
                     join pg_catalog.pg_depend as p on p.classid = 'pg_catalog.pg_rewrite'::regclass and p.objid = r.oid
@@ -98,7 +106,6 @@ begin
                         and v.relname in ('loci_probe_content', 'loci_probe_place')
                         and p.refobjid = v_relation
                 ) as d
-                -- Column 0 stands for the whole row.
                 join pg_catalog.pg_attribute as a
                     on a.attrelid = v_relation and a.attnum > 0 and not a.attisdropped
                     and (d.refobjsubid = a.attnum or d.refobjsubid = 0);

@@ -11,20 +11,18 @@ declare
     v_place_arguments text;
     v_function text := format('source_%s_changed', source_id);
     v_relation regclass;
+    v_trigger text;
 begin
     select s.* into strict v_source from loci_private.sources as s where s.source_id = build_source_triggers.source_id;
+    -- Templates for format(), where %1$s stands for the row.
     if cardinality(v_source.key_columns) = 1 then
-        v_key := format('%%1$s.%I::text', v_source.key_columns[1]);
+        v_key := loci_private.column_template(v_source.key_columns, '::text collate "C"');
     else
-        select format('jsonb_build_array(%s)::text', string_agg(format('%%1$s.%I', k.name), ', ' order by k.n)) into v_key
-        from unnest(v_source.key_columns) with ordinality as k (name, n);
+        v_key := 'jsonb_build_array(' || loci_private.column_template(v_source.key_columns) || ')::text collate "C"';
     end if;
-    select string_agg(format('%%1$s.%I', c.name), ', ') into v_relevant
-    from unnest(v_source.content_columns) as c (name);
-    select string_agg(format('%%1$s.%I', c.name), ', ' order by c.n),
-        string_agg(format('n.%I', c.name), ', ' order by c.n)
-    into v_place, v_place_arguments
-    from unnest(v_source.place_columns) with ordinality as c (name, n);
+    v_relevant := loci_private.column_template(v_source.content_columns);
+    v_place := loci_private.column_template(v_source.place_columns);
+    v_place_arguments := format(v_place, 'n');
 
     -- Static text: planned once a session. Rows are compared byte by byte (*<>), which works for every type and runs no
     -- code of anybody else. Inserting into row_queue never waits and never conflicts, at any isolation level.
@@ -51,7 +49,7 @@ begin
                     with changed as (
                         select coalesce(n.loci_key, o.loci_key) as key, n.loci_key is null as gone,
                             n.loci_key is null or (o.loci_key is not null and n.loci_place *<> o.loci_place) as placing,
-                            %7$s as hiding
+                            o.loci_key is not null and n.loci_key is not null and n.loci_content *<> o.loci_content as rewritten
                         from (select %3$s as loci_key, row(%5$s) as loci_content, row(%6$s) as loci_place from old_rows as o) as o
                         full join (select %2$s as loci_key, row(%4$s) as loci_content, row(%8$s) as loci_place from new_rows as n) as n
                             on n.loci_key = o.loci_key
@@ -59,15 +57,15 @@ begin
                             or n.loci_content *<> o.loci_content or n.loci_place *<> o.loci_place
                     ), queued as (
                         insert into loci_private.row_queue (source_id, key, op)
-                        select %1$s, c.key, case when c.placing or c.hiding then 'place' else 'upsert' end from changed as c
+                        select %1$s, c.key, case when c.placing or (c.rewritten and %7$s) then 'place' else 'upsert' end
+                        from changed as c
                         returning queue_id, key, op
                     )
-                    select jsonb_agg(jsonb_build_object(
-                        'key', q.key, 'version', q.queue_id, 'gone', c.gone or (c.hiding and not c.placing))
-                    ) into v_places
+                    -- A row that was rewritten at the same time stays hidden by its mark: its old text is not for the new place.
+                    select jsonb_agg(jsonb_build_object('key', q.key, 'version', q.queue_id, 'gone', c.gone)) into v_places
                     from queued as q join changed as c on c.key = q.key
-                    where q.op = 'place';
-                    if jsonb_array_length(v_places) <= loci.setting('inline_rows')::integer then
+                    where c.placing and not c.rewritten;
+                    if v_places is not null and jsonb_array_length(v_places) <= loci.setting('inline_rows')::integer then
                         select jsonb_agg(jsonb_build_object(
                             'key', p.key, 'version', p.version, 'scope_id', l.scope_id, 'audience', l.audience
                         )) into v_places
@@ -84,7 +82,7 @@ begin
                     )
                     select jsonb_agg(jsonb_build_object('key', q.key, 'version', q.queue_id)) into v_places
                     from queued as q;
-                    if jsonb_array_length(v_places) <= loci.setting('inline_rows')::integer then
+                    if v_places is not null and jsonb_array_length(v_places) <= loci.setting('inline_rows')::integer then
                         perform loci_private.place_rows(%1$s, v_places);
                     end if;
                 else
@@ -103,7 +101,7 @@ begin
             format(v_key, 'n'), format(v_key, 'o'),
             format(v_relevant, 'n'), format(v_relevant, 'o'),
             format(v_place, 'o'),
-            case when v_source.on_update = 'hide' then 'o.loci_key is not null' else 'false' end,
+            case v_source.on_update when 'hide' then 'true' else 'false' end,
             format(v_place, 'n'),
             format('source_%s_place', source_id), v_place_arguments
         )
@@ -112,25 +110,33 @@ begin
     execute format('alter function loci_private.%I() owner to loci_owner', v_function);
 
     -- A statement on a partition fires the partition's triggers, one on the parent the parent's: each has its own.
-    for v_relation in
-        select p.relid from pg_partition_tree(v_source.relation) as p
-        union select v_source.relation
+    -- Only those that are missing: making a trigger locks the table against writers.
+    for v_relation, v_trigger in
+        select p.relid, t.name
+        from (
+            select p.relid from pg_partition_tree(v_source.relation) as p
+            union select v_source.relation
+        ) as p
+        join pg_class as c on c.oid = p.relid and c.relkind in ('r', 'p')
+        cross join unnest(array['loci_insert', 'loci_update', 'loci_delete', 'loci_truncate']) as t (name)
+        where not exists (
+            select from pg_trigger as g
+            where g.tgrelid = p.relid and g.tgname = t.name
+                and g.tgfoid = format('loci_private.%I()', v_function)::regprocedure
+        )
     loop
         execute format(
-            'create or replace trigger loci_insert after insert on %s referencing new table as new_rows '
-            'for each statement execute function loci_private.%I()', v_relation, v_function
-        );
-        execute format(
-            'create or replace trigger loci_update after update on %s referencing old table as old_rows new table as new_rows '
-            'for each statement execute function loci_private.%I()', v_relation, v_function
-        );
-        execute format(
-            'create or replace trigger loci_delete after delete on %s referencing old table as old_rows '
-            'for each statement execute function loci_private.%I()', v_relation, v_function
-        );
-        execute format(
-            'create or replace trigger loci_truncate after truncate on %s '
-            'for each statement execute function loci_private.%I()', v_relation, v_function
+            'create or replace trigger %I after %s for each statement execute function loci_private.%I()',
+            v_trigger,
+            format(
+                case v_trigger
+                    when 'loci_insert' then 'insert on %s referencing new table as new_rows'
+                    when 'loci_update' then 'update on %s referencing old table as old_rows new table as new_rows'
+                    when 'loci_delete' then 'delete on %s referencing old table as old_rows'
+                    else 'truncate on %s'
+                end, v_relation
+            ),
+            v_function
         );
     end loop;
 end $$;

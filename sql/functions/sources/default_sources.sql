@@ -5,9 +5,7 @@ declare
 begin
     for v_source in select s.* from loci_private.sources as s where s.watched order by s.source_id loop
         begin
-            perform loci_private.build_source_readers(v_source.source_id);
-            perform loci_private.probe_source(v_source.source_id);
-            perform loci_private.build_source_triggers(v_source.source_id);
+            perform loci_private.refresh_source(v_source.source_id);
         exception when others then
             perform loci_private.break_source(v_source.source_id, sqlerrm);
         end;

@@ -16,15 +16,21 @@ begin
     end if;
     -- Never wait for a drain: rows it holds stay hidden by their mark until it comes back to them.
     with wanted as (
-        select p.key, p.scope_id is not null and exists (
+        select p.key, p.version, p.scope_id is not null and exists (
             select from loci_private.scopes as s where s.scope_id = p.scope_id
         ) as kept
-        from jsonb_to_recordset(place_rows.places) as p (key text, scope_id uuid)
+        from jsonb_to_recordset(place_rows.places) as p (key text, version bigint, scope_id uuid)
     ), locked as (
         select r.row_id, w.kept
         from loci_private.source_rows as r
         join wanted as w on w.key = r.key
         where r.source_id = place_rows.source_id
+            -- Text that is not the row's any more must not turn up in another place: it waits behind the mark.
+            and not (w.kept and exists (
+                select from loci_private.row_queue as q
+                where q.source_id = r.source_id and q.key in (r.key, '') and q.queue_id < w.version and q.op <> 'scan'
+                    and q.queue_id > case q.op when 'upsert' then r.version else r.placed_version end
+            ))
         for update of r skip locked
     ), locked_chunks as (
         select c.chunk_id, c.row_id

@@ -15,12 +15,23 @@ begin
         execute format('delete from loci_private.%I as e where e.row_id = any($1)', loci_private.model_table(v_model))
         using remove_rows.row_ids;
     end loop;
+    -- An application may be waiting for this: what a drain holds right now is left for it to clean up.
     delete from loci_private.embed_queue as q
-    using loci_private.chunks as c
-    where c.row_id = any(remove_rows.row_ids) and q.chunk_id = c.chunk_id;
+    where q.queue_id in (
+        select w.queue_id
+        from loci_private.embed_queue as w
+        join loci_private.chunks as c on c.chunk_id = w.chunk_id
+        where c.row_id = any(remove_rows.row_ids)
+        for update of w skip locked
+    );
     delete from loci_private.failures as f
-    using loci_private.source_rows as r
-    where r.row_id = any(remove_rows.row_ids) and f.source_id = r.source_id and f.key = r.key;
+    where f.failure_id in (
+        select w.failure_id
+        from loci_private.failures as w
+        join loci_private.source_rows as r on r.source_id = w.source_id and r.key = w.key
+        where r.row_id = any(remove_rows.row_ids)
+        for update of w skip locked
+    );
     delete from loci_private.source_rows as r where r.row_id = any(remove_rows.row_ids);
 end $$;
 comment on function loci_private.remove_rows(bigint []) is

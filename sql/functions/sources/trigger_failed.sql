@@ -2,6 +2,7 @@ create or replace function loci_private.trigger_failed(source_id integer, operat
 returns void
 language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
 as $$
 begin
     -- A missed INSERT leaves a row to be found later; a missed UPDATE or DELETE could leave one visible that must not

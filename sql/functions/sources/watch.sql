@@ -25,7 +25,6 @@ declare
     v_persistence "char";
     v_keys text[];
     v_source integer;
-    v_owner text;
     v_message text;
 begin
     select c.relkind, n.nspname, c.relname, c.relpersistence
@@ -36,7 +35,7 @@ begin
     if v_kind is null then
         raise exception 'there is no such table' using errcode = 'LC240', hint = 'Pass the table as ''schema.name''::regclass.';
     end if;
-    v_owner := loci_private.require_owner(relation);
+    perform loci_private.require_owner(relation);
     if v_kind not in ('r', 'p') or v_persistence = 't' or v_schema in ('pg_catalog', 'information_schema', 'loci_private') then
         raise exception '% cannot be watched', relation
             using errcode = 'LC241', detail = 'It is not an ordinary or partitioned table.',
@@ -89,12 +88,14 @@ begin
     mime_type = excluded.mime_type, chunk_tokens = excluded.chunk_tokens, chunk_overlap = excluded.chunk_overlap,
     on_update = excluded.on_update, watched = true, broken_since = null, broken_error = null
     returning source_id into v_source;
+    -- Nobody knows what happened to its rows meanwhile: each is hidden until it has been looked at.
     insert into loci_private.row_queue (source_id, key, op)
-    select v_source, '', 'truncate'
+    select v_source, '', 'resync'
     where exists (select from loci_private.source_rows as r where r.source_id = v_source);
     perform loci_private.build_source_readers(v_source);
     begin
         perform loci_private.probe_source(v_source);
+        perform loci_private.read_rows(v_source, '{}');
     exception when others then
         get stacked diagnostics v_message = message_text;
         raise exception 'an expression does not fit the rows of %', relation
@@ -109,5 +110,9 @@ begin
 end $$;
 comment on function loci.watch(regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text) is
 'Make the rows of a table searchable, now and from now on; returns the source id. content, scope, audience, metadata, context, title, mime_type: column names or SQL expressions over a row. Needs role loci_admin and the rights of the table''s owner. LC240 to LC248.';
-revoke execute on function loci.watch(regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text) from public;
-grant execute on function loci.watch(regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text) to loci_admin;
+revoke execute on function loci.watch(
+    regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text
+) from public;
+grant execute on function loci.watch(
+    regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text
+) to loci_admin;

@@ -5,18 +5,23 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
+from loci_udfs.db import Db
 from loci_udfs.errors import LociError
 from loci_udfs.providers.base import Provider
 
 # Name of the provider -> module with a function provider().
 _MODULES = {
     "hash": "loci_udfs.providers.hash",
+    "litellm": "loci_udfs.providers.litellm",
     "local": "loci_udfs.providers.local",
+    "pgai": "loci_udfs.providers.pgai",
 }
+# These embed by SQL.
+_IN_DATABASE = frozenset({"pgai"})
 
 
-def get_provider(name: str) -> Provider:
-    """The provider called name. Raises LC221 for a name that is not registered."""
+def get_provider(name: str, db: Db | None = None) -> Provider:
+    """The provider called name. db: the session of one that embeds by SQL. Raises LC221 for a name that is not registered."""
     module = _MODULES.get(name)
     if module is None:
         raise LociError(
@@ -25,4 +30,5 @@ def get_provider(name: str) -> Provider:
             hint=f"Use one of {', '.join(sorted(_MODULES))}.",
             sqlstate="LC221",
         )
-    return cast(Provider, importlib.import_module(module).provider())
+    make = importlib.import_module(module).provider
+    return cast(Provider, make(db) if name in _IN_DATABASE else make())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -12,6 +12,8 @@ from loci_udfs.errors import LociError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from loci_udfs.gateway import GatewayError
 
     Vectors = NDArray[np.float32]
 
@@ -30,7 +32,24 @@ class ModelConfig:
     passage_prefix: str = ""
     max_tokens: int = 8191
     max_batch: int = 100
+    tokenizer: str = "cl100k"
     gateway: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of several texts, by position. Those in neither mapping are not to blame and can be tried again.
+
+    stopped: why the gateway is to be left alone, if it is. tokens, cost_usd: as the provider counted them; requests: how
+    many were made.
+    """
+
+    vectors: dict[int, Any] = field(default_factory=dict)
+    errors: dict[int, LociError] = field(default_factory=dict)
+    stopped: GatewayError | None = None
+    requests: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
 
 
 class Provider(Protocol):

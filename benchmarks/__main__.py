@@ -1,0 +1,163 @@
+"""python -m benchmarks [NAME ...] [--list]: run benchmarks, each in a scratch database; write benchmarks/results/."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from benchmarks import Result
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+_SETTINGS = (
+    "shared_buffers", "work_mem", "maintenance_work_mem", "max_parallel_workers_per_gather", "jit", "random_page_cost", "fsync"
+)  # fmt: skip
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in HERE.glob("*.py") if not path.stem.startswith("_"))
+
+
+@contextmanager
+def scratch_database(dsn: str, name: str) -> Iterator[str]:
+    """URI of a migrated database that is dropped in the end."""
+    database = f"loci_benchmark_{name}_{os.getpid()}"
+    scratch = make_conninfo(dsn, dbname=database)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(database)))
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "alembic", "upgrade", "head"],
+                cwd=HERE.parent,
+                env={**os.environ, "LOCI_DSN": scratch},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise RuntimeError(
+                    done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the migration failed"
+                )
+            yield scratch
+        finally:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(database)))
+
+
+def circumstances(dsn: str) -> dict[str, Any]:
+    """Machine, versions and settings."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        settings: dict[str, str] = dict(
+            connection.execute(
+                "select name, current_setting(name) from pg_settings where name = any(%s)", (list(_SETTINGS),)
+            ).fetchall()
+        )
+        version = connection.execute(
+            "select current_setting('server_version'), (select extversion from pg_extension where extname = 'vector'), "
+            "(select version from loci_private.installation)"
+        ).fetchone()
+    assert version is not None
+    return {
+        "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "load_before": round(os.getloadavg()[0], 2),
+        "postgresql": version[0],
+        "pgvector": version[1],
+        "loci": version[2],
+        "settings": {name: settings[name] for name in _SETTINGS},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _figure(value: str | float | int) -> str:
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float) and abs(value) < 100
+        else f"{value:,.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def markdown(name: str, around: dict[str, Any], result: Result, seconds: float) -> str:
+    settings = ", ".join(f"{key} = {value}" for key, value in around["settings"].items())
+    parameters = ", ".join(f"{key} = {value}" for key, value in result.parameters.items())
+    lines = [
+        f"# {result.title}",
+        "",
+        f"`make bench NAME={name}`, {around['at']}, {seconds:.0f} s.",
+        "",
+        f"- Machine: {around['processor']}, {around['cores']} cores, {around['memory_gb']} GB; load before: {around['load_before']}",
+        f"- Versions: PostgreSQL {around['postgresql']}, pgvector {around['pgvector']}, Loci {around['loci']}",
+        f"- Settings: {settings}",
+        f"- Parameters: {parameters}",
+        "",
+        "| " + " | ".join(result.columns) + " |",
+        "|" + " --- |" * len(result.columns),
+        *("| " + " | ".join(_figure(value) for value in row) + " |" for row in result.rows),
+        "",
+        *(f"- {note}" for note in result.notes),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(names())}; all if none is given")
+    parser.add_argument("--list", action="store_true", help="only list them")
+    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names()}
+    for name, module in modules.items():
+        module.add_arguments(parser.add_argument_group(name))
+    arguments = parser.parse_args()
+    if arguments.list:
+        for name, module in modules.items():
+            print(f"{name:12} {(module.__doc__ or '').strip().splitlines()[0]}")
+        return 0
+    unknown = [name for name in arguments.names if name not in modules]
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are: {', '.join(modules)}")
+    dsn = os.environ.get("LOCI_DSN")
+    if not dsn:
+        parser.error("LOCI_DSN is not set: run `make bench`")
+    RESULTS.mkdir(exist_ok=True)
+    for name in arguments.names or modules:
+        print(f"{name}: running", file=sys.stderr)
+        begun = time.monotonic()
+        with scratch_database(dsn, name) as scratch:
+            around = circumstances(scratch)
+            result: Result = modules[name].run(scratch, arguments)
+        seconds = time.monotonic() - begun
+        text = markdown(name, around, result, seconds)
+        (RESULTS / f"{name}.md").write_text(text)
+        (RESULTS / f"{name}.json").write_text(
+            json.dumps({"name": name, "seconds": round(seconds, 1), **around, **asdict(result)}, indent=2) + "\n"
+        )
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+create or replace function loci_private.adopt_chunks(
+    source_id integer, model_id integer, reader text, verbatim boolean, out row_count bigint, out chunk_count bigint
+)
+language plpgsql volatile parallel unsafe
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    v_table text := loci_private.model_table(model_id);
+    v_model loci.embedding_models;
+    v_empty boolean;
+begin
+    select m.* into strict v_model from loci.embedding_models as m where m.model_id = adopt_chunks.model_id;
+    execute format('select not exists (select from loci_private.%I)', v_table) into v_empty;
+    if v_empty then
+        -- Built in one go it takes a fraction of the time.
+        execute format('drop index if exists loci_private.%I', v_table || '_hnsw');
+    end if;
+
+    -- Version 0: older than every change. A row of which anything is in doubt is left to the drain.
+    execute format(
+        $copy$
+        with read as materialized (
+            select p.key, p.ordinal, coalesce(p.content, btrim(p.stored, E' \t\n\r\f\v')) as content,
+                case when p.content is not null then p.context end as context, p.content is not null as apart, p.embedding
+            from loci_private.%1$I() as p
+        ), usable as (
+            select r.key, array_agg(r.content) filter (where r.apart) as pieces
+            from read as r
+            group by r.key
+            having bool_and(public.vector_norm(r.embedding) > 0 and r.content <> '' and octet_length(r.content) <= 200000)
+        ), adopted as (
+            insert into loci_private.source_rows (
+                source_id, key, version, placed_version, organization_id, scope_id, audience, title, metadata, fingerprint,
+                updated_at
+            )
+            select $1, n.key, 0, 0, n.organization_id, n.scope_id, n.audience, n.title, coalesce(n.metadata, '{}'), n.fingerprint, $2
+            from usable as u
+            join loci_private.read_rows($1, (select array_agg(a.key) from usable as a)) as n on n.key = u.key
+            where n.scope_known and n.content is not null
+                -- Text that is not the row's any more must not be found.
+                and not ($3 and exists (select from unnest(u.pieces) as p (piece) where strpos(n.content, p.piece) = 0))
+            returning row_id, key, organization_id, scope_id, audience
+        ), texts as (
+            insert into loci_private.chunks (
+                row_id, source_id, organization_id, scope_id, audience, ordinal, context, content, text_hash, token_count,
+                metadata, lexemes, created_at, updated_at
+            )
+            select a.row_id, $1, a.organization_id, a.scope_id, a.audience, r.ordinal, r.context, r.content,
+                sha256(convert_to(concat_ws(E'\n\n', r.context, r.content), 'UTF8')),
+                loci_private.count_tokens(r.content, $4), '{}',
+                to_tsvector(loci_private.text_config_of(a.organization_id), concat_ws(E'\n\n', r.context, r.content)), $2, $2
+            from adopted as a
+            join read as r on r.key = a.key
+            order by a.row_id, r.ordinal
+            returning chunk_id, row_id, ordinal
+        ), vectors as (
+            insert into loci_private.%2$I (
+                chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at
+            )
+            select t.chunk_id, t.row_id, $1, a.organization_id, a.scope_id, a.audience,
+                public.l2_normalize(r.embedding)::public.halfvec, $2
+            from texts as t
+            join adopted as a on a.row_id = t.row_id
+            join read as r on r.key = a.key and r.ordinal = t.ordinal
+            order by t.chunk_id
+            returning chunk_id
+        )
+        select (select count(*) from adopted), (select count(*) from vectors)
+        $copy$, adopt_chunks.reader, v_table
+    ) into row_count, chunk_count
+    using adopt_chunks.source_id, loci_private.now(), adopt_chunks.verbatim, v_model.tokenizer;
+    if v_empty then
+        perform loci_private.create_model_table(v_model.model_id, v_model.dimensions);
+    end if;
+end $$;
+comment on function loci_private.adopt_chunks(integer, integer, text, boolean) is
+'Take over chunks and vectors that others made, as they are; verbatim: chunks are pieces of their row''s text. Rows of which anything is in doubt are left out.';
+revoke execute on function loci_private.adopt_chunks(integer, integer, text, boolean) from public;

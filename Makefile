@@ -79,11 +79,12 @@ lock: ## lock the versions and hashes of all Python packages again (UPGRADE=1: n
 	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 	@$(LOCK) docker/requirements-migrate.in --output-file docker/requirements-migrate.txt
 	@$(LOCK) tests/pgai-requirements.in --output-file tests/pgai-requirements.txt
+	@$(LOCK) tests/litellm-requirements.in --output-file tests/litellm-requirements.txt
 	@rm -rf .venv-lock
 
 clean: ## stop the private cluster and remove its data, .venv and caches
 	@$(CLUSTER) destroy
-	@rm -rf .venv .venv-lock .venv-pgai .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-lock .venv-pgai .venv-litellm .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 install:

@@ -30,7 +30,9 @@ async def serve(port: int, dimensions: int, latency: float) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = next(
-                    int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length")
                 )
                 texts = json.loads(await reader.readexactly(length))["input"]
                 await asyncio.sleep(latency)
@@ -39,7 +41,8 @@ async def serve(port: int, dimensions: int, latency: float) -> None:
                 )
                 body = f'{{"object":"list","data":[{data}],"usage":{{"total_tokens":{len(texts)}}}}}'.encode()
                 writer.write(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+                    + body
                 )
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -165,7 +165,8 @@ make_data_directory() {
         adopt_data_directory
     fi
     if [ ! -e "$data/.loci-cluster" ]; then
-        [ -z "$(ls -A "$data")" ] || die "$data holds something else: it is left alone"
+        # Asked twice: another cluster.sh may be putting its mark there just now.
+        [ -z "$(ls -A "$data")" ] || [ -e "$data/.loci-cluster" ] || die "$data holds something else: it is left alone"
         adopt_data_directory
     fi
     if [ "$socket" != "$data/run" ]; then

@@ -119,7 +119,8 @@
 \ir functions/search/text_configs_of.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
-\ir functions/search/is_marked.sql
+\ir functions/search/hidden_rows.sql
+\ir functions/search/hidden_sources.sql
 \ir functions/search/keyword_query.sql
 \ir functions/search/models_of.sql
 \ir functions/search/search.sql

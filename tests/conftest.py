@@ -80,7 +80,8 @@ def dsn_of(request: pytest.FixtureRequest) -> Callable[[str], str]:
         shared = json.loads(os.environ[_DOCKER])
         return lambda name: f"postgresql://postgres:{shared['password']}@127.0.0.1:{shared['port']}/{name}"
     server = LocalServer(Path(os.environ[_HOME]) / "server")
-    server.start()
+    with _only_one("starting"):
+        server.start()
     prefix, _, query = server.dsn("loci").partition("?")
     return lambda name: f"{prefix.rsplit('/', 1)[0]}/{name}?{query}"
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "dc66bbe998cc72ccacf1c6120588e934d8bf167a0dfb175d2c2ac0f81980ec78"
+sql_hash = "6c2777f009afcc3f54f767384b859908ac4513955de6bfe96d1326f2c4546797"
 version = "0.1.0.dev0"
 
 

@@ -23,13 +23,13 @@ begin
     end if;
     if v_unknown is not null or jsonb_typeof(v_value) <> 'array' then
         raise exception 'the setting redact of an organization is not valid'
-            using errcode = 'LC270',
+            using errcode = 'LC280',
             detail = format('%s is none of the kinds.', coalesce(v_unknown, v_value::text)),
             hint = 'Use true, false, or a list of kinds; select distinct kind from loci.redaction_patterns lists them.';
     end if;
     return new;
 end $$;
-comment on function loci_private.check_redaction() is 'settings -> redact of an organization is true, false or a list of kinds (LC270).';
+comment on function loci_private.check_redaction() is 'settings -> redact of an organization is true, false or a list of kinds (LC280).';
 revoke execute on function loci_private.check_redaction() from public;
 create or replace trigger organizations__check_redaction
 before insert or update of settings on loci.organizations

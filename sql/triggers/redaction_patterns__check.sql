@@ -10,7 +10,7 @@ begin
     end if;
     return new;
 end $$;
-comment on function loci_private.check_pattern() is 'Refuse redaction patterns that cannot be used (LC271, LC272).';
+comment on function loci_private.check_pattern() is 'Refuse redaction patterns that cannot be used (LC281, LC282).';
 revoke execute on function loci_private.check_pattern() from public;
 create or replace trigger redaction_patterns__check
 before insert or update on loci.redaction_patterns

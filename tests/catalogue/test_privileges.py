@@ -19,25 +19,25 @@ _GRANTS = """
 with objects as (
     select 'schema ' || n.nspname as object, n.nspowner as owner, coalesce(n.nspacl, acldefault('n', n.nspowner)) as acl
     from pg_namespace as n
-    where n.nspname in ('loci', 'loci_private')
+    where n.nspname ~ '^loci(_|$)'
     union all
     select case c.relkind when 'v' then 'view ' when 'S' then 'sequence ' else 'table ' end || n.nspname || '.' || c.relname,
         c.relowner, coalesce(c.relacl, acldefault(case c.relkind when 'S' then 's' else 'r' end::"char", c.relowner))
     from pg_class as c
     join pg_namespace as n on n.oid = c.relnamespace
-    where n.nspname in ('loci', 'loci_private') and c.relkind in ('r', 'p', 'v', 'm', 'S')
+    where n.nspname ~ '^loci(_|$)' and c.relkind in ('r', 'p', 'v', 'm', 'S')
     union all
     select 'column ' || n.nspname || '.' || c.relname || '.' || a.attname, c.relowner, a.attacl
     from pg_attribute as a
     join pg_class as c on c.oid = a.attrelid
     join pg_namespace as n on n.oid = c.relnamespace
-    where n.nspname in ('loci', 'loci_private') and a.attacl is not null and not a.attisdropped
+    where n.nspname ~ '^loci(_|$)' and a.attacl is not null and not a.attisdropped
     union all
     select case p.prokind when 'p' then 'procedure ' else 'function ' end || n.nspname || '.' || p.proname, p.proowner,
         coalesce(p.proacl, acldefault('f', p.proowner))
     from pg_proc as p
     join pg_namespace as n on n.oid = p.pronamespace
-    where n.nspname in ('loci', 'loci_private')
+    where n.nspname ~ '^loci(_|$)'
 )
 select o.object, case g.grantee when 0 then 'PUBLIC' else g.grantee::regrole::text end as role,
     string_agg(distinct lower(g.privilege_type) || case when g.is_grantable then ' (grantable)' else '' end, ', ') as rights

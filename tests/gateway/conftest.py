@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -12,15 +15,46 @@ from tests.gateway.fault_server import FaultServer
 
 
 @pytest.fixture(scope="session")
-def host_address(request: pytest.FixtureRequest) -> str:
-    """Address of this host as the database server sees it."""
+def container(request: pytest.FixtureRequest) -> Any:
+    """The container that PostgreSQL runs in, or None."""
     if request.config.getoption("--server") != "docker":
-        return "127.0.0.1"
+        return None
     import docker
 
-    container = docker.from_env().containers.get(json.loads(os.environ["LOCI_TEST_DOCKER"])["container"])
+    return docker.from_env().containers.get(json.loads(os.environ["LOCI_TEST_DOCKER"])["container"])
+
+
+@pytest.fixture(scope="session")
+def host_address(container: Any) -> str:
+    """Address of this host as the database server sees it."""
+    if container is None:
+        return "127.0.0.1"
     networks = container.attrs["NetworkSettings"]["Networks"].values()
-    return next(network["Gateway"] for network in networks if network["Gateway"])
+    return next(str(network["Gateway"]) for network in networks if network["Gateway"])
+
+
+@pytest.fixture(scope="session")
+def file_on_server(container: Any) -> Iterator[Callable[[str], str]]:
+    """Write a file that the database server can read; its path there."""
+    made: list[str] = []
+
+    def write(content: str) -> str:
+        if container is None:
+            path = f"{os.environ['LOCI_TEST_HOME']}/{uuid4()}.key"
+            Path(path).write_text(content)
+            Path(path).chmod(0o644)
+        else:
+            path = f"/tmp/{uuid4()}.key"
+            container.exec_run(["sh", "-c", f"umask 022; printf %s '{content}' > {path}"])
+        made.append(path)
+        return path
+
+    yield write
+    for path in made:
+        if container is None:
+            Path(path).unlink(missing_ok=True)
+        else:
+            container.exec_run(["rm", "-f", path])
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,9 @@ from loci_udfs.providers.hash import provider as hash_provider
 from tests.catalogue.test_docs import _psql, blocks_of
 from tests.database import ROOT, Database, People, wait_until
 
+# The first test of a checkout installs pgai.
+pytestmark = pytest.mark.timeout(300)
+
 REQUIREMENTS = ROOT / "tests/pgai-requirements.txt"
 DIMENSIONS = 64
 MODEL = "text-embedding-3-small"

@@ -270,7 +270,7 @@ def test_embed_is_redacted_for_its_user(db: Database, people: People) -> None:
 def test_a_setting_that_is_none(db: Database, people: People, value: Any) -> None:
     with pytest.raises(psycopg.Error) as caught:
         redact(db, people.acme, value)
-    assert caught.value.sqlstate == "LC270"
+    assert caught.value.sqlstate == "LC280"
     assert caught.value.diag.message_hint
 
 
@@ -303,7 +303,7 @@ def test_patterns_of_an_organization(db: Database, people: People, admin: Connec
     redact(db, people.acme, ["customer"])
     with pytest.raises(psycopg.Error) as caught:
         redact(db, people.umbrella, ["customer"])
-    assert caught.value.sqlstate == "LC270"
+    assert caught.value.sqlstate == "LC280"
 
 
 def test_patterns_for_all(db: Database, people: People, admin: Connection) -> None:
@@ -322,7 +322,7 @@ def test_patterns_for_all(db: Database, people: People, admin: Connection) -> No
 
 @pytest.mark.parametrize(
     ("pattern", "checksum", "code"),
-    [("(a{1,9}){1,99}", None, "LC271"), ("(", None, "LC271"), ("a+", None, "LC271"), ("abc", "x", "LC272")],
+    [("(a{1,9}){1,99}", None, "LC281"), ("(", None, "LC281"), ("a+", None, "LC281"), ("abc", "x", "LC282")],
 )
 def test_patterns_that_are_refused(
     db: Database, people: People, admin: Connection, pattern: str, checksum: str | None, code: str

@@ -33,8 +33,12 @@ class Plan:
         return {node["Index Name"] for node in self.nodes() if "Index Name" in node}
 
     def scanned(self) -> set[str]:
-        """Tables that are read from the first row to the last."""
-        return {node["Relation Name"] for node in self.nodes() if node["Node Type"] == "Seq Scan"}
+        """Tables that were read from the first row to the last; parts of a plan that never ran do not count."""
+        return {
+            node["Relation Name"]
+            for node in self.nodes()
+            if node["Node Type"] == "Seq Scan" and node["Actual Loops"] > 0
+        }
 
     def kinds(self) -> list[str]:
         return [node["Node Type"] for node in self.nodes()]
@@ -50,6 +54,8 @@ class Explained:
         connection.execute("load 'auto_explain'")
         for setting, value in (
             ("auto_explain.log_format", "json"),
+            ("auto_explain.log_analyze", "on"),
+            ("auto_explain.log_timing", "off"),
             ("auto_explain.log_nested_statements", "on"),
             ("auto_explain.log_min_duration", "0"),
             ("client_min_messages", "log"),
@@ -291,6 +297,22 @@ def test_visibility_is_part_of_the_plan(explained: Explained, people: People, mo
     # Whether anything is marked at all is asked once, and answered by an index.
     assert "row_queue" not in fused.scanned()
     assert "row_queue_placing" in fused.indexes()
+
+
+def test_a_mark_is_looked_up_once(explained: Explained, db: Database, people: People) -> None:
+    """One row deleted but not cleaned up: the others are not paid for with a look at the queue each."""
+    table = embeddings_table(db).split(".")[1]
+    key = db.value("select key from loci_private.source_rows where scope_id = %s limit 1", people.acme)
+    with explained.connection.transaction(force_rollback=True):
+        explained.connection.execute(
+            "insert into loci_private.row_queue (source_id, key, op) values (1, %s, 'place')", (key,)
+        )
+        explained.connection.execute("select loci.act_as(%s)", (people.ada,))
+        fused = only(explained.within("select * from loci.search('apple7')"), "with ranked as")
+    assert fused.scanned() & {table, "chunks", "source_rows"} == set()
+    for node in fused.nodes():
+        if node.get("Relation Name") == "row_queue":
+            assert node["Actual Loops"] <= 2, "once an arm"
 
 
 def test_counting_what_is_visible_stops_early(explained: Explained, db: Database, people: People) -> None:

@@ -24,27 +24,27 @@ def people(db: Database) -> People:
 def test_the_machinery_is_closed(db: Database, people: People, groups: tuple[str, ...]) -> None:
     role = db.login_role("outsider", *groups)
     relations = db.rows(
-        "select c.relname as name, c.relkind as kind from pg_class as c "
-        "where c.relnamespace = 'loci_private'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')"
+        "select n.nspname as schema, c.relname as name from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
+        "where n.nspname ~ '^loci_' and c.relkind in ('r', 'p', 'v', 'S')"
     )
     functions = db.rows(
-        "select p.proname as name, p.oid::regprocedure::text as signature from pg_proc as p "
-        "where p.pronamespace = 'loci_private'::regnamespace"
+        "select n.nspname as schema, p.proname as name from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace "
+        "where n.nspname ~ '^loci_'"
     )
     assert len(relations) > 10 and len(functions) > 30
     with db.connect(role) as connection:
         for relation in relations:
-            name = SQL("loci_private.{}").format(Identifier(relation["name"]))
+            name = Identifier(relation["schema"], relation["name"])
             for statement in ("select * from {}", "table {}", "delete from {}", "truncate {}", "copy {} to stdout"):
                 with refused("42501"):
                     connection.execute(SQL(statement).format(name))  # type: ignore[arg-type]
         for function in functions:
             with refused("42501"):
-                connection.execute(SQL("select loci_private.{}()").format(Identifier(function["name"])))
+                connection.execute(SQL("select {}()").format(Identifier(function["schema"], function["name"])))
         reachable = run(
             connection,
-            "select p.oid::regprocedure::text as name from pg_proc as p where p.pronamespace = "
-            "(select oid from pg_namespace where nspname = 'loci_private') and has_function_privilege(p.oid, 'execute') "
+            "select p.oid::regprocedure::text as name from pg_proc as p where p.pronamespace in "
+            "(select oid from pg_namespace where nspname ~ '^loci_') and has_function_privilege(p.oid, 'execute') "
             # The view loci.jobs calls it for its reader; without the schema it cannot be called directly.
             "and p.proname <> 'cron_jobs'",
         ).fetchall()

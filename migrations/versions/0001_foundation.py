@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "6c2777f009afcc3f54f767384b859908ac4513955de6bfe96d1326f2c4546797"
+sql_hash = "33f6c158c46e989b9c7fb4b30b539fcd90325e80f3a574d695afac4ab45843e1"
 version = "0.1.0.dev0"
 
 

@@ -29,6 +29,9 @@ end $$;
 -- Two floors: what clients may touch, and the machinery behind it.
 create schema if not exists loci;
 create schema if not exists loci_private;
+-- What is made for watched tables and belongs to their owners. Nobody but Loci can name anything in it, so that an owner
+-- cannot turn a function that runs with the owner's rights into one that runs with Loci's.
+create schema if not exists loci_readers;
 create table loci.settings (
     name text not null primary key,
     value text,
@@ -215,7 +218,8 @@ create table loci.redaction_patterns (
 );
 create table loci.documents (
     document_id uuid not null primary key default gen_random_uuid(),
-    organization_id uuid references loci.organizations (organization_id) on delete cascade,
+    -- A user's own documents outlive an organization; those of its scopes go with the scopes.
+    organization_id uuid references loci.organizations (organization_id) on delete set null,
     scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
     audience uuid[],
     title text,

@@ -1,6 +1,7 @@
 create table loci.documents (
     document_id uuid not null primary key default gen_random_uuid(),
-    organization_id uuid references loci.organizations (organization_id) on delete cascade,
+    -- A user's own documents outlive an organization; those of its scopes go with the scopes.
+    organization_id uuid references loci.organizations (organization_id) on delete set null,
     scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
     audience uuid[],
     title text,

@@ -369,13 +369,13 @@ def test_a_text_that_brings_the_server_down_does_not_block_the_queue(world: Worl
 
 
 def test_texts_that_are_too_long(world: World) -> None:
-    world.server.always(faults.status(429, retry_after="5"))
+    world.server.always(faults.status(429, retry_after="60"))
     world.documents("short", "word " * 60)
     world.drain()
     # Another model stands behind this name now.
     world.db.execute("update loci.embedding_models set max_tokens = 16 where name = 'remote'")
     world.server.always(faults.ok())
-    world.at(10)
+    world.at(70)
     world.drain()
     assert world.embedded == {"short"}
     assert [row["code"] for row in world.failures("parked")] == ["LC230"]

@@ -102,7 +102,8 @@ class PlpyDb:
             self._plpy.commit()
 
     def fail(self, error: LociError | DbError) -> NoReturn:
-        self._plpy.error(error.message, detail=error.detail, hint=error.hint, sqlstate=error.sqlstate)
+        given = {name: value for name in ("detail", "hint") if (value := getattr(error, name)) is not None}
+        self._plpy.error(error.message, sqlstate=error.sqlstate, **given)
         raise AssertionError("plpy.error does not return")
 
 

@@ -32,6 +32,9 @@ from loci_udfs.extract import PAGED_TEXT, clean, to_document
 _LONGEST_NAME = 255
 _LONGEST_TITLE = 500
 _PIECE = 1 << 16  # bytes between two checks
+# What unpacks to no more than this is no bomb; a stream of a PDF that unpacks to more than the other is one.
+_FREE_EXPANSION = 10 << 20
+_MOST_PDF_STREAM = 75_000_000
 _SUPPORTED = "PDF, DOCX, HTML, Markdown and plain text are read."
 
 
@@ -367,11 +370,20 @@ def _from_pdf(data: bytes, name: str, limits: Limits, watch: _Watch) -> _Parts:
     errors: Any = importlib.import_module("pypdf.errors")
     if b"%%EOF" not in data.rstrip(b"\0\t\n\r\f ")[-4096:]:
         raise _broken("PDF", "Its end is missing.")
+    # Of one page or font; nothing is held up by a small file with megabytes in it.
+    most = min(max(_FREE_EXPANSION, limits.max_expansion * len(data)), _MOST_PDF_STREAM)
     number = 0
     try:
-        # Data that is damaged is an error: half a page would be found as if it were the whole.
         with (
-            pypdf.apply_configuration(jbig2dec_binary=None, zlib_maximum_recovery_input_length=0),
+            pypdf.apply_configuration(
+                zlib_maximum_output_length=most,
+                lzw_maximum_output_length=most,
+                run_length_maximum_output_length=most,
+                array_based_stream_maximum_output_length=most,
+                # Data that is damaged is an error: half a page would be found as if it were the whole.
+                zlib_maximum_recovery_input_length=0,
+                jbig2dec_binary=None,
+            ),
             watch.inside(),
         ):
             reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
@@ -437,7 +449,6 @@ def _pdf_title(reader: Any) -> str | None:
 # -- DOCX -----------------------------------------------------------------------------------------
 
 _MOST_ENTRIES_BYTES = 4 << 20
-_FREE_EXPANSION = 10 << 20
 _WORD = (
     "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
     "http://purl.oclc.org/ooxml/wordprocessingml/main",

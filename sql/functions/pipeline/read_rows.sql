@@ -6,7 +6,11 @@ returns table (
 language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_read boolean := false;
 begin
+    -- The owner's code may leave traces: deferred triggers, cursors, settings of this session. At the end of the
+    -- transaction they would act with the rights of whoever drains. Rows that were returned survive the undoing.
     return query execute format(
         'select r.key,
             case when octet_length(r.content) <= $2 then r.content end, octet_length(r.content),
@@ -14,10 +18,16 @@ begin
             case jsonb_typeof(r.metadata) when ''object'' then r.metadata else ''{}'' end,
             r.context, r.title, coalesce(r.mime_type, ''text/plain''),
             loci_private.row_fingerprint(r.content, r.scope_id, r.audience, r.metadata, r.context, r.title, r.mime_type)
-        from loci_private.%I($1) as r
+        from loci_readers.%I($1) as r
         left join loci_private.scopes as s on s.scope_id = r.scope_id',
         format('source_%s_read', read_rows.source_id)
     ) using read_rows.keys, loci.setting('max_content_bytes')::integer;
+    v_read := true;
+    raise exception 'undo';
+exception when raise_exception then
+    if not v_read then
+        raise;
+    end if;
 end $$;
 comment on function loci_private.read_rows(integer, text []) is
 'What a watched table holds now under these keys, read with its owner''s rights; no row for keys that are gone.';

@@ -36,15 +36,12 @@ begin
                 where s.source_id = v_source.source_id;
             end if;
             v_total := v_total + loci_private.enqueue_source(v_source.source_id, only_missing => true);
-            execute format(
-                'insert into loci_private.row_queue (source_id, key, op)
-                select r.source_id, r.key, ''place''
-                from loci_private.source_rows as r
-                where r.source_id = $1
-                    and not exists (select from loci_private.%I() as k (key) where k.key = r.key)
-                    and not exists (select from loci_private.row_queue as q where q.source_id = $1 and q.key = r.key)',
-                format('source_%s_keys', v_source.source_id)
-            ) using v_source.source_id;
+            insert into loci_private.row_queue (source_id, key, op)
+            select r.source_id, r.key, 'place'
+            from loci_private.source_rows as r
+            where r.source_id = v_source.source_id
+                and not exists (select from loci_private.source_keys(v_source.source_id) as k (key) where k.key = r.key)
+                and not exists (select from loci_private.row_queue as q where q.source_id = r.source_id and q.key = r.key);
             get diagnostics v_count = row_count;
             v_total := v_total + v_count;
             if reconcile.deep then

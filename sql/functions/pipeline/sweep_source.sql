@@ -32,12 +32,12 @@ begin
     )
     insert into loci_private.row_queue (source_id, key, op)
     select distinct f.source_id, f.key, 'place' from fenced as f;
-    execute format(
-        'select array_agg(r.key) from loci_private.source_rows as r
-        where r.source_id = $1 and r.version <= $2
-            and not exists (select from loci_private.%I() as k (key) where k.key = r.key)',
-        format('source_%s_keys', sweep_source.source_id)
-    ) into v_gone using sweep_source.source_id, v_newest;
+    select array_agg(r.key) into v_gone
+    from loci_private.source_rows as r
+    where r.source_id = sweep_source.source_id and r.version <= v_newest
+        and not exists (
+            select from loci_private.source_keys(sweep_source.source_id) as k (key) where k.key = r.key
+        );
     perform loci_private.forget_rows(sweep_source.source_id, v_gone, v_newest);
     if sweep_source.op = 'resync' then
         -- Changes were missed: each known row stays hidden until it has been read again.

@@ -5,7 +5,7 @@ create or replace function loci_private.fuse(
     scopes uuid [],
     principals uuid [],
     k integer,
-    min_similarity real,
+    min_similarity double precision,
     sources integer [],
     metadata jsonb,
     since timestamptz,
@@ -141,9 +141,9 @@ begin
         loci.setting('vector_weight')::float8, loci.setting('keyword_weight')::float8, v_ids;
 end $$;
 comment on function loci_private.fuse(
-    integer [], text [], tsquery, uuid [], uuid [], integer, real, integer [], jsonb, timestamptz, timestamptz
+    integer [], text [], tsquery, uuid [], uuid [], integer, double precision, integer [], jsonb, timestamptz, timestamptz
 ) is
 'Rows nearest to the vectors (one a model) and rows matching the words, fused by weighted reciprocal rank; visibility and filters inside both arms.';
 revoke execute on function loci_private.fuse(
-    integer [], text [], tsquery, uuid [], uuid [], integer, real, integer [], jsonb, timestamptz, timestamptz
+    integer [], text [], tsquery, uuid [], uuid [], integer, double precision, integer [], jsonb, timestamptz, timestamptz
 ) from public;

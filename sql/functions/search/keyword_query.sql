@@ -4,7 +4,7 @@ language sql stable parallel safe
 as $$
     -- Any word may match: a natural question rarely has all of its words in one passage.
     select pg_catalog.string_agg(
-        distinct pg_catalog.format('''%s''', pg_catalog.replace(pg_catalog.replace(l.lexeme, '\', '\\'), '''', '''''')), ' | '
+        distinct pg_catalog.format('''%s''', pg_catalog.replace(pg_catalog.replace(l.lexeme, E'\\', E'\\\\'), '''', '''''')), ' | '
     )::pg_catalog.tsquery
     from pg_catalog.unnest(configs) as c (config)
     cross join lateral pg_catalog.unnest(pg_catalog.to_tsvector(c.config, query)) as l

@@ -2,7 +2,7 @@ create or replace function loci_private.search_text(
     query text,
     k integer,
     mode text,
-    min_similarity real,
+    min_similarity double precision,
     scopes uuid [],
     sources text [],
     metadata jsonb,
@@ -99,8 +99,8 @@ begin
     ) as f;
 end $$;
 comment on function loci_private.search_text(
-    text, integer, text, real, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
 ) is 'loci.search() itself: checks the arguments, embeds the question once a model, and fuses both arms.';
 revoke execute on function loci_private.search_text(
-    text, integer, text, real, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
 ) from public;

@@ -35,7 +35,7 @@ begin
     end loop;
     for v_object in
         select n.nspname as name from pg_namespace as n
-        where n.nspname in ('loci', 'loci_private') and pg_get_userbyid(n.nspowner) <> 'loci_owner'
+        where n.nspname in ('loci', 'loci_private', 'loci_readers') and pg_get_userbyid(n.nspowner) <> 'loci_owner'
     loop
         execute format('alter schema %I owner to loci_owner', v_object.name);
     end loop;

@@ -11,7 +11,7 @@ begin
         execute format('revoke all on %s from public, loci_app, loci_admin, loci_worker, loci_monitor', v_table);
     end loop;
 end $$;
-revoke all on schema loci, loci_private from public;
+revoke all on schema loci, loci_private, loci_readers from public;
 grant usage on schema loci to loci_app, loci_admin, loci_worker, loci_monitor;
 grant usage on schema loci_private to loci_worker;
 

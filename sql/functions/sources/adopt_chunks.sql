@@ -23,7 +23,7 @@ begin
         with read as materialized (
             select p.key, p.ordinal, coalesce(p.content, btrim(p.stored, E' \t\n\r\f\v')) as content,
                 case when p.content is not null then p.context end as context, p.content is not null as apart, p.embedding
-            from loci_private.%1$I() as p
+            from loci_private.read_pgai(%1$L) as p
         ), usable as (
             select r.key, array_agg(r.content) filter (where r.apart) as pieces
             from read as r

@@ -99,7 +99,7 @@ begin
     end if;
     select c.row_count, c.chunk_count into v_rows, v_chunks
     from loci_private.adopt_chunks(v_source, v_model.model_id, v_reader, (v_plan ->> 'verbatim')::boolean) as c;
-    execute format('drop function loci_private.%I()', v_reader);
+    execute format('drop function loci_readers.%I()', v_reader);
 
     perform loci.watch(
         v_relation, v_plan ->> 'content', scope, audience, metadata, v_plan ->> 'context', name,

@@ -64,7 +64,7 @@ begin
     -- Like the other readers of a source: with the rights of the table's owner, under fixed settings, so that a key
     -- reads the same.
     execute format(
-        'create or replace function loci_private.%I() '
+        'create or replace function loci_readers.%I() '
         'returns table (key text, ordinal integer, stored text, content text, context text, embedding public.vector) '
         'language sql stable security definer set search_path = pg_catalog, %I, public, pg_temp set timezone = ''UTC'' '
         'set datestyle = ''ISO, YMD'' set intervalstyle = ''iso_8601'' set extra_float_digits = 1 set bytea_output = ''hex'' as %L',
@@ -90,12 +90,7 @@ begin
             end,
             case when plan ->> 'column' is null then 't.embedding' else 's.loci_embedding' end,
             format(loci_private.column_template(v_source.key_columns), quote_ident(v_table)),
-            case cardinality(v_source.key_columns)
-                when 1 then format('%I.%I::text', v_table, v_source.key_columns[1])
-                else format(
-                    'jsonb_build_array(%s)::text', format(loci_private.column_template(v_source.key_columns), quote_ident(v_table))
-                )
-            end,
+            format(loci_private.key_template(v_source.relation, v_source.key_columns), quote_ident(v_table)),
             plan ->> 'content', coalesce(plan ->> 'context', 'null'), coalesce(plan ->> 'stored', 'null'),
             case when plan ->> 'column' is null then '' else format(', %I as loci_embedding', plan ->> 'column') end,
             v_source.relation,
@@ -110,7 +105,7 @@ begin
             case when plan ->> 'column' is null then v_match else ' and s.loci_embedding is not null' || v_match end
         )
     );
-    perform loci_private.give_reader(format('loci_private.%I()', v_name), v_owner);
+    perform loci_private.give_reader(format('loci_readers.%I()', v_name), v_owner);
     return v_name;
 end $$;
 comment on function loci_private.build_pgai_reader(integer, jsonb, jsonb) is

@@ -28,7 +28,6 @@ begin
         'set intervalstyle = ''iso_8601'' set extra_float_digits = 1 set bytea_output = ''hex''', v_schema
     );
     if cardinality(v_source.key_columns) = 1 then
-        v_key := format('%I.%I::text', v_table, v_source.key_columns[1]);
         select format(
             case
                 -- An array of arrays would be one array of all their elements.
@@ -41,20 +40,20 @@ begin
         join pg_type as t on t.oid = a.atttypid
         where a.attrelid = v_source.relation and a.attname = v_source.key_columns[1];
     else
-        select format('jsonb_build_array(%s)::text', string_agg(format('%I.%I', v_table, k.name), ', ' order by k.n)),
-            format(
-                'from unnest($1) as loci_wanted (key) join %I.%I on %s', v_schema, v_table,
-                string_agg(
-                    format(
-                        '%I.%I = (loci_wanted.key::jsonb ->> %s)::%s', v_table, k.name, k.n - 1,
-                        format_type(a.atttypid, a.atttypmod)
-                    ), ' and ' order by k.n
-                )
+        select format(
+            'from unnest($1) as loci_wanted (key) join %I.%I on %s', v_schema, v_table,
+            string_agg(
+                format(
+                    '%I.%I = (loci_wanted.key::jsonb ->> %s)::%s', v_table, k.name, k.n - 1,
+                    format_type(a.atttypid, a.atttypmod)
+                ), ' and ' order by k.n
             )
-        into v_key, v_match
+        ) into v_match
         from unnest(v_source.key_columns) with ordinality as k (name, n)
         join pg_attribute as a on a.attrelid = v_source.relation and a.attname = k.name;
     end if;
+    -- The same text as in the triggers, which must not run code of the owner's.
+    v_key := format(loci_private.key_template(v_source.relation, v_source.key_columns), quote_ident(v_table));
     v_row := format(
         E'%s,\n(%s\n)::text,\n(%s\n)::uuid,\n(%s\n)::uuid[],\n(%s\n)::jsonb,\n(%s\n)::text,\n(%s\n)::text,\n(%s\n)::text',
         v_key, v_source.content, v_source.scope, coalesce(v_source.audience, 'null'),
@@ -62,27 +61,27 @@ begin
         coalesce(v_source.mime_type, 'null')
     );
 
-    v_function := format('loci_private.source_%s_read(text[])', source_id);
+    v_function := format('loci_readers.source_%s_read(text[])', source_id);
     execute format(
-        'create or replace function loci_private.%I(keys text[]) '
+        'create or replace function loci_readers.%I(keys text[]) '
         'returns table (key text, content text, scope_id uuid, audience uuid[], metadata jsonb, context text, title text, mime_type text) '
         'language sql stable %s as %L',
         format('source_%s_read', source_id), v_settings, E'select\n' || v_row || E'\n' || v_match
     );
     perform loci_private.give_reader(v_function, v_owner);
 
-    v_function := format('loci_private.source_%s_keys()', source_id);
+    v_function := format('loci_readers.source_%s_keys()', source_id);
     execute format(
-        'create or replace function loci_private.%I() returns setof text language sql stable %s as %L',
+        'create or replace function loci_readers.%I() returns setof text language sql stable %s as %L',
         format('source_%s_keys', source_id), v_settings,
         format('select %s from %I.%I', v_key, v_schema, v_table)
     );
     perform loci_private.give_reader(v_function, v_owner);
 
     -- Learns, as the owner, which columns the expressions depend on: PostgreSQL records them for a view.
-    v_function := format('loci_private.source_%s_probe()', source_id);
+    v_function := format('loci_readers.source_%s_probe()', source_id);
     execute format(
-        'create or replace function loci_private.%I(out content_columns text[], out place_columns text[]) '
+        'create or replace function loci_readers.%I(out content_columns text[], out place_columns text[]) '
         'language plpgsql volatile %s as %L',
         format('source_%s_probe', source_id), v_settings,
         format(

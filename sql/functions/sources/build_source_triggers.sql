@@ -15,11 +15,7 @@ declare
 begin
     select s.* into strict v_source from loci_private.sources as s where s.source_id = build_source_triggers.source_id;
     -- Templates for format(), where %1$s stands for the row.
-    if cardinality(v_source.key_columns) = 1 then
-        v_key := loci_private.column_template(v_source.key_columns, '::text collate "C"');
-    else
-        v_key := 'jsonb_build_array(' || loci_private.column_template(v_source.key_columns) || ')::text collate "C"';
-    end if;
+    v_key := loci_private.key_template(v_source.relation, v_source.key_columns) || ' collate "C"';
     v_relevant := loci_private.column_template(v_source.content_columns);
     v_place := loci_private.column_template(v_source.place_columns);
     v_place_arguments := format(v_place, 'n');
@@ -71,7 +67,7 @@ begin
                         )) into v_places
                         from jsonb_to_recordset(v_places) as p (key text, version bigint, gone boolean)
                         left join (select %2$s as loci_key, n.* from new_rows as n) as n on n.loci_key = p.key and not p.gone
-                        left join lateral loci_private.%9$I(%10$s) as l on n.loci_key is not null;
+                        left join lateral loci_readers.%9$I(%10$s) as l on n.loci_key is not null;
                         perform loci_private.place_rows(%1$s, v_places);
                     end if;
                 elsif tg_op = 'DELETE' then

@@ -6,16 +6,14 @@ as $$
 declare
     v_count bigint;
 begin
-    execute format(
-        'insert into loci_private.row_queue (source_id, key, op)
-        select $1, k.key, ''upsert''
-        from loci_private.%I() as k (key)
-        where not $2 or (
-            not exists (select from loci_private.source_rows as r where r.source_id = $1 and r.key = k.key)
-            and not exists (select from loci_private.row_queue as q where q.source_id = $1 and q.key = k.key)
-            and not exists (select from loci_private.failures as f where f.source_id = $1 and f.key = k.key)
-        )', format('source_%s_keys', enqueue_source.source_id)
-    ) using enqueue_source.source_id, enqueue_source.only_missing;
+    insert into loci_private.row_queue (source_id, key, op)
+    select enqueue_source.source_id, k.key, 'upsert'
+    from loci_private.source_keys(enqueue_source.source_id) as k (key)
+    where not enqueue_source.only_missing or (
+        not exists (select from loci_private.source_rows as r where r.source_id = enqueue_source.source_id and r.key = k.key)
+        and not exists (select from loci_private.row_queue as q where q.source_id = enqueue_source.source_id and q.key = k.key)
+        and not exists (select from loci_private.failures as f where f.source_id = enqueue_source.source_id and f.key = k.key)
+    );
     get diagnostics v_count = row_count;
     return v_count;
 end $$;

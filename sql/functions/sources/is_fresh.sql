@@ -20,7 +20,7 @@ as $$
         )
     from loci_private.sources as s
     join pg_proc as t on t.pronamespace = 'loci_private'::regnamespace and t.proname = format('source_%s_changed', s.source_id)
-    join pg_proc as p on p.pronamespace = 'loci_private'::regnamespace and p.proname = format('source_%s_place', s.source_id)
+    join pg_proc as p on p.pronamespace = 'loci_readers'::regnamespace and p.proname = format('source_%s_place', s.source_id)
     where s.source_id = is_fresh.source_id
 $$;
 comment on function loci_private.is_fresh(integer) is

@@ -14,13 +14,23 @@ declare
     v_owner text;
     v_schema text;
     v_table text;
+    v_read boolean := false;
 begin
     select s.* into strict v_source from loci_private.sources as s where s.source_id = probe_source.source_id;
     select pg_get_userbyid(c.relowner), n.nspname, c.relname into strict v_owner, v_schema, v_table
     from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
     where c.oid = v_source.relation;
-    execute format('select content_columns, place_columns from loci_private.%I()', format('source_%s_probe', source_id))
-    into v_content, v_place;
+    -- See loci_private.read_rows: what the owner's code leaves behind is undone.
+    begin
+        execute format('select content_columns, place_columns from loci_readers.%I()', format('source_%s_probe', source_id))
+        into v_content, v_place;
+        v_read := true;
+        raise exception 'undo';
+    exception when raise_exception then
+        if not v_read then
+            raise;
+        end if;
+    end;
     v_content := coalesce(v_content, '{}');
     v_place := coalesce(v_place, '{}');
     update loci_private.sources as s
@@ -34,9 +44,9 @@ begin
     into v_types, v_names, v_values
     from unnest(v_place) with ordinality as p (name, n)
     join pg_attribute as a on a.attrelid = v_source.relation and a.attname = p.name;
-    execute format('drop function if exists loci_private.%I', format('source_%s_place', source_id));
+    execute format('drop function if exists loci_readers.%I', format('source_%s_place', source_id));
     execute format(
-        'create function loci_private.%I(%s) returns table (scope_id uuid, audience uuid[]) language sql stable '
+        'create function loci_readers.%I(%s) returns table (scope_id uuid, audience uuid[]) language sql stable '
         'security definer set search_path = pg_catalog, %I, public, pg_temp as %L',
         format('source_%s_place', source_id), coalesce(v_types, ''), v_schema,
         format(
@@ -47,7 +57,7 @@ begin
     );
     perform loci_private.give_reader(
         (select p.oid::regprocedure::text from pg_proc as p
-        where p.pronamespace = 'loci_private'::regnamespace and p.proname = format('source_%s_place', source_id)),
+        where p.pronamespace = 'loci_readers'::regnamespace and p.proname = format('source_%s_place', source_id)),
         v_owner
     );
 end $$;

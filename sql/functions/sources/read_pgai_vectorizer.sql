@@ -4,6 +4,7 @@ language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_read boolean := false;
     v_catalogue regclass := to_regclass('ai.vectorizer');
     v_reader constant text := 'pgai_vectorizers';
     v_all jsonb[];
@@ -22,16 +23,25 @@ begin
     end if;
     -- Whoever owns the catalogue could put anything in its place: it is read with no more than the owner's rights.
     execute format(
-        'create or replace function loci_private.%I() returns setof jsonb language sql stable
+        'create or replace function loci_readers.%I() returns setof jsonb language sql stable
         security definer set search_path = pg_catalog, pg_temp as %L',
         v_reader, format('select to_jsonb(v) from %s as v', v_catalogue)
     );
     perform loci_private.give_reader(
-        format('loci_private.%I()', v_reader),
+        format('loci_readers.%I()', v_reader),
         (select pg_get_userbyid(c.relowner) from pg_class as c where c.oid = v_catalogue)
     );
-    execute format('select array_agg(v order by v) from loci_private.%I() as v', v_reader) into v_all;
-    execute format('drop function loci_private.%I()', v_reader);
+    -- See loci_private.read_rows: what the owner's code leaves behind is undone.
+    begin
+        execute format('select array_agg(v order by v) from loci_readers.%I() as v', v_reader) into v_all;
+        v_read := true;
+        raise exception 'undo';
+    exception when raise_exception then
+        if not v_read then
+            raise;
+        end if;
+    end;
+    execute format('drop function loci_readers.%I()', v_reader);
     select v.v into v_vectorizer
     from unnest(v_all) as v (v)
     where v.v @> jsonb_build_object('id', read_pgai_vectorizer.vectorizer_id);

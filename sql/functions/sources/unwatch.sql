@@ -26,7 +26,7 @@ begin
     end if;
     for v_function in
         select p.oid::regprocedure::text from pg_proc as p
-        where p.pronamespace = 'loci_private'::regnamespace
+        where p.pronamespace in ('loci_private'::regnamespace, 'loci_readers'::regnamespace)
             and p.proname ~ format('^source_%s_(read|keys|probe|place|changed)$', v_source.source_id)
     loop
         execute 'drop function if exists ' || v_function || ' cascade';

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "33f6c158c46e989b9c7fb4b30b539fcd90325e80f3a574d695afac4ab45843e1"
+sql_hash = "1a67c63d0371269b93d98ac9a5de5bafa6fa75dd35db9ab797a78340f115d8cb"
 version = "0.1.0.dev0"
 
 

@@ -120,9 +120,10 @@ def test_no_snapshot_and_no_lock_while_text_is_split(db: Database, people: Peopl
                 samples.append(sample)
         drain.finish()
     assert len(samples) > 20
-    held = [s for s in samples if s["backend_xmin"] is not None or s["locks"] != []]
-    # Reading and writing five megabytes of it need a snapshot; counting their tokens does not.
-    assert len(held) / len(samples) < 0.8
+    free = [s for s in samples if s["backend_xmin"] is None and s["locks"] == []]
+    # Reading a text and writing its chunks need a snapshot, counting its tokens does not. How the time divides depends on
+    # the machine; with a snapshot held throughout, no more than the blink of a commit could be seen without one.
+    assert len(free) > 20
 
 
 # --- 2. nothing lost, nothing doubled, nothing old over something new -------------------------------------------------

@@ -20,7 +20,7 @@ insert into loci.settings (name, kind, default_value, minimum, maximum, descript
 ('ingest_max_text_bytes', 'integer', '52428800', 1024, 1073741823,
     'loci.ingest_file() refuses files with more text in them; the setting max_content_bytes applies as well.'),
 ('ingest_max_expansion', 'integer', '100', 1, 100000,
-    'loci.ingest_file() refuses files that unpack to more than this many times their size (and to more than 10 MB): a DOCX, or a page of a PDF.'),
+    'loci.ingest_file() refuses a DOCX, or a page of a PDF, that unpacks to more than this many times its size and to more than 10 MB.'),
 ('ingest_max_seconds', 'real', '60', 1, 86400, 'loci.ingest_file() gives up on a file after this many seconds.'),
 ('text_search_config', 'text', 'english', null, null,
     'PostgreSQL text search configuration of the full-text arm; organizations may set their own in settings.'),

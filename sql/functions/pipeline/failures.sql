@@ -27,7 +27,7 @@ select
     q.last_error ->> 'message',
     q.last_error ->> 'detail',
     q.enqueued_at,
-    q.available_at,
+    nullif(q.available_at, '-infinity'),
     q.last_error ->> 'hint'
 from loci_private.row_queue as q
 join loci_private.sources as s on s.source_id = q.source_id
@@ -44,7 +44,7 @@ select
     q.last_error ->> 'message',
     q.last_error ->> 'detail',
     q.enqueued_at,
-    q.available_at,
+    nullif(q.available_at, '-infinity'),
     q.last_error ->> 'hint'
 from loci_private.embed_queue as q
 join loci_private.chunks as c on c.chunk_id = q.chunk_id

@@ -32,7 +32,13 @@ as $$
         search.since, search.until
     )
 $$;
-comment on function loci.search(text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz) is
+comment on function loci.search(
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+) is
 'The k passages that answer a question best, among exactly those the current user may see. mode: hybrid, vector or keyword; filters: min_similarity (cosine), scopes, sources, metadata (jsonb containment), since and until (when the row was last indexed). If k rows match, k come back. LC300, LC302, LC303, LC249 for bad arguments.';
-revoke execute on function loci.search(text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz) from public;
-grant execute on function loci.search(text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz) to loci_app, loci_admin;
+revoke execute on function loci.search(
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+) from public;
+grant execute on function loci.search(
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+) to loci_app, loci_admin;

@@ -136,6 +136,8 @@ listen_addresses = '*'
 shared_preload_libraries = 'pg_cron'
 cron.database_name = '$POSTGRES_DB'
 cron.use_background_workers = on        # jobs need no login of their own
+random_page_cost = 1.1                  # no spinning disks
+jit = off                               # searches are too short to be worth compiling
 END
     cat > "$data/pg_hba.conf" <<END
 # type  database     user              address  method

@@ -73,7 +73,7 @@ order by k.contype, k.conname collate "C"
 
 # Rights on a whole relation, and those on some columns of it.
 _RIGHTS = """
-select r.rolname as role, string_agg(g.what, ', ' order by g.place) as rights
+select r.rolname as role, string_agg(g.what, ', ' order by g.place, g.what) as rights
 from (
     select a.grantee, lower(a.privilege_type) as what,
         array_position(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'], a.privilege_type)

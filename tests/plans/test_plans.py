@@ -59,6 +59,8 @@ class Explained:
             ("auto_explain.log_nested_statements", "on"),
             ("auto_explain.log_min_duration", "0"),
             ("client_min_messages", "log"),
+            # What a disk without moving parts is like: on a few thousand rows the choice of an index hangs on it.
+            ("random_page_cost", "1.1"),
         ):
             connection.execute("select set_config(%s, %s, false)", (setting, value))
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "1a67c63d0371269b93d98ac9a5de5bafa6fa75dd35db9ab797a78340f115d8cb"
+sql_hash = "6a7fa6df0c264ef2df33a23048c563b40ee3f6d3b103f0c6a0db66b3329e5960"
 version = "0.1.0.dev0"
 
 

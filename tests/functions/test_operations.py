@@ -35,6 +35,12 @@ def test_status_tells_of_a_waiting_queue_and_of_failures(db: Database) -> None:
     assert float(progress["percent"]) == 100
 
 
+def test_status_names_the_model_and_no_gateway_that_is_well(db: Database) -> None:
+    model = status(db)["model"]
+    assert model["ok"]
+    assert model["detail"] == "hash (hash, 256 dimensions)"
+
+
 def test_status_warns_when_work_is_old(db: Database) -> None:
     db.document(db.people().acme, "left lying about")
     db.execute("update loci_private.row_queue set enqueued_at = enqueued_at - interval '1 hour'")

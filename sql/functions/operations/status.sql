@@ -26,7 +26,10 @@ begin
             else format('%s is filling, %s chunks to go; queries use %s', t.name,
                 (select count(*) from loci_private.embed_queue as q where q.model_id = t.model_id), coalesce(m.name, 'none'))
         end || coalesce(' for ' || o.name, '')
-        || coalesce(format('; its gateway is left alone until %s: %s (%s)', date_trunc('second', h.cooldown_until), h.error ->> 'message', h.error ->> 'sqlstate'), ''),
+        || case when h.model_id is null then '' else format(
+            '; its gateway is left alone until %s: %s (%s)',
+            date_trunc('second', h.cooldown_until), h.error ->> 'message', h.error ->> 'sqlstate'
+        ) end,
         coalesce(h.since, a.assigned_at)
     from loci_private.model_assignments as a
     join loci.embedding_models as t on t.model_id = a.target_model

@@ -758,8 +758,12 @@ def footprint(db: Database) -> dict[str, Any]:
             " where n.nspname in ('loci', 'loci_private') and c.relkind in ('r', 'p')"
         )
     }
-    for catalogue in ("pg_proc", "pg_trigger", "pg_depend", "pg_shdepend", "pg_class", "pg_type", "pg_rewrite"):
+    for catalogue in ("pg_proc", "pg_trigger", "pg_depend", "pg_class", "pg_type", "pg_rewrite"):
         counts[catalogue] = db.value(f"select count(*) from {catalogue}")
+    # Shared by all databases of the server, and others are at work in theirs.
+    counts["pg_shdepend"] = db.value(
+        "select count(*) from pg_shdepend where dbid = (select oid from pg_database where datname = current_database())"
+    )
     return counts
 
 

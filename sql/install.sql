@@ -12,6 +12,7 @@
 \ir schema/070_sources.sql
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
+\ir schema/095_search.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -119,6 +120,10 @@
 \ir functions/pipeline/sweep_source.sql
 \ir functions/pipeline/text_config_of.sql
 
+\ir functions/search/filter_sql.sql
+\ir functions/search/similarity_sql.sql
+\ir functions/search/vector_candidates.sql
+\ir functions/search/keyword_candidates.sql
 \ir functions/search/text_configs_of.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql

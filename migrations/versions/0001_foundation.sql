@@ -355,3 +355,12 @@ create index on loci_private.chunks (row_id, ordinal);
 create index on loci_private.chunks (scope_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
+-- What a search may find: the visible scopes and principals of who is asking, and what they narrowed it to (null: all).
+create type loci_private.search_filter as (
+    scopes uuid [],
+    principals uuid [],
+    sources integer [],
+    metadata jsonb,
+    since timestamptz,
+    until timestamptz
+);

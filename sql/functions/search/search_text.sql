@@ -94,8 +94,11 @@ begin
         v_words := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
     end if;
     return query select f.* from loci_private.fuse(
-        v_models, v_vectors, v_words, v_scopes, loci.current_principals(), search_text.k, search_text.min_similarity, v_sources,
-        search_text.metadata, search_text.since, search_text.until
+        v_models, v_vectors, v_words,
+        row(
+            v_scopes, loci.current_principals(), v_sources, search_text.metadata, search_text.since, search_text.until
+        )::loci_private.search_filter,
+        search_text.k, search_text.min_similarity
     ) as f;
 end $$;
 comment on function loci_private.search_text(

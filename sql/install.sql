@@ -91,6 +91,10 @@
 
 \ir functions/pipeline/break_source.sql
 \ir functions/pipeline/chunking_of.sql
+\ir functions/pipeline/sessions.sql
+\ir functions/pipeline/put_back.sql
+\ir functions/pipeline/release.sql
+\ir functions/pipeline/free_leases.sql
 \ir functions/pipeline/claim.sql
 \ir functions/pipeline/claim_chunks.sql
 \ir functions/pipeline/claim_rows.sql
@@ -103,7 +107,6 @@
 \ir functions/pipeline/known_vectors.sql
 \ir functions/pipeline/pending_models.sql
 \ir functions/pipeline/postpone.sql
-\ir functions/pipeline/put_back.sql
 \ir functions/pipeline/read_rows.sql
 \ir functions/pipeline/reconcile.sql
 \ir functions/pipeline/retry_failures.sql

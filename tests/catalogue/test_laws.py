@@ -36,8 +36,8 @@ INSTALLERS_TOOLS = {
 }
 # Called by functions of loci_owner, and by nobody else: makes again what watch() made for a table.
 INSTALLERS_REPAIRS = {"loci_private.refresh_source"}
-# Takes no arguments and only shows Loci's own jobs.
-INSTALLERS_VIEWS = {"loci_private.cron_jobs"}
+# Take no arguments and only show Loci's own jobs, and which sessions are alive.
+INSTALLERS_VIEWS = {"loci_private.cron_jobs", "loci_private.sessions"}
 
 
 def names(database: Database, sql: str) -> list[str]:

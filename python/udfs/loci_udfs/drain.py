@@ -132,8 +132,7 @@ class Drain:
 
     def give_back(self) -> None:
         """Whatever this run still holds is free for others at once."""
-        for queue in ("row_queue", "embed_queue"):
-            self._db.query("select loci_private.put_back($1, $2)", ("text", queue), ("uuid", self._lease))
+        self._db.query("select loci_private.release($1)", ("uuid", self._lease))
 
     # --- split --------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,8 @@ comment on table loci_private.model_assignments is 'Which model an organization'
 comment on table loci_private.sources is 'Watched tables and the expressions that read their rows.';
 comment on table loci_private.row_queue is 'Rows of watched tables that changed and have not been worked off.';
 comment on table loci_private.embed_queue is 'Chunks that still need a vector of a model.';
+comment on table loci_private.leases is
+'Who holds a lease: the session that claimed work under it. When that session is gone, the work is free.';
 comment on table loci_private.failures is 'Work that failed too often.';
 comment on table loci_private.source_rows is 'One row a searchable row of a watched table: where it lives, which version of it is indexed.';
 comment on table loci_private.chunks is 'Passages of those rows: what full-text search reads and what is embedded.';

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "20346fed46280fb0779b9b1a5c3f77b8b7091e55df457a9e66dc218197f0a079"
+sql_hash = "0cba5d093adc9bf0e2b9e05934336ffc0f5a66ff66b429713d17c281bc3a7d2c"
 version = "0.1.0.dev0"
 
 

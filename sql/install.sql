@@ -12,6 +12,7 @@
 \ir schema/070_sources.sql
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
+\ir schema/100_jobs.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -67,6 +68,9 @@
 \ir functions/sources/key_template.sql
 \ir functions/sources/require_owner.sql
 \ir functions/sources/build_source_readers.sql
+\ir functions/sources/members_of.sql
+\ir functions/sources/unfollow_table.sql
+\ir functions/sources/follow_tables.sql
 \ir functions/sources/build_source_triggers.sql
 \ir functions/sources/source_keys.sql
 \ir functions/sources/enqueue_source.sql
@@ -132,6 +136,9 @@
 \ir functions/search/search.sql
 \ir functions/search/visible_vectors.sql
 
+\ir functions/operations/check_schedule.sql
+\ir functions/operations/cron_database.sql
+\ir functions/operations/schedule_jobs.sql
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/job_housekeeping.sql
@@ -140,6 +147,7 @@
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
 
+\ir triggers/ddl__partitions.sql
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
@@ -147,6 +155,7 @@
 \ir triggers/organizations__redaction.sql
 \ir triggers/redaction_patterns__check.sql
 \ir triggers/settings__check_value.sql
+\ir triggers/settings__schedule.sql
 \ir triggers/users__mapped_role.sql
 
 -- Rights, then the rows every installation starts with.

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "0cba5d093adc9bf0e2b9e05934336ffc0f5a66ff66b429713d17c281bc3a7d2c"
+sql_hash = "1d68992854b93c5e6fc793eb5390106b37073c246eb1fee3a9d4894728c49423"
 version = "0.1.0.dev0"
 
 

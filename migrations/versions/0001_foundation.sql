@@ -257,6 +257,14 @@ create table loci_private.sources (
     broken_error text,
     created_at timestamptz not null default now()
 );
+
+-- The tables whose triggers tell a source what changes: the watched one and its partitions.
+create table loci_private.source_tables (
+    source_id integer not null references loci_private.sources (source_id) on delete cascade,
+    relation regclass not null,
+    primary key (source_id, relation)
+);
+create index on loci_private.source_tables (relation);
 -- Queues share queue_id, attempts, available_at, leased_at, lease and last_error, the columns of the one lease
 -- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out, or when
 -- the session that holds the lease has ended.
@@ -361,3 +369,10 @@ create index on loci_private.chunks (row_id, ordinal);
 create index on loci_private.chunks (scope_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
+-- What is to run by itself, and when; loci.schedule_jobs() tells pg_cron. No schedule: the settings drain_schedule and
+-- drain_workers say when, and how many side by side.
+create table loci_private.job_definitions (
+    job text not null primary key,
+    schedule text,
+    command text not null
+);

@@ -219,6 +219,41 @@ class Chaos:
         time.sleep(chance.random() * 10)
         connection.execute("select loci.reconcile(deep => %s)", (chance.random() < 0.3,))
 
+    def repartition(self, connection: Connection, chance: random.Random) -> None:
+        """A partition that comes, goes and comes again, changed meanwhile."""
+        time.sleep(chance.random() * 3)
+        row = connection.execute(
+            "select c.relispartition from pg_class as c where c.oid = to_regclass('app.parts_e')"
+        ).fetchone()
+        if row is None:
+            connection.execute("create table app.parts_e partition of app.parts for values in ('e')")
+            self.counts["partition made"] += 1
+        elif not row["relispartition"]:
+            with connection.transaction():
+                connection.execute("update app.parts_e set place = %s where id < 3", (self.place(chance),))
+                connection.execute("update app.parts_e set body = %s where id = 4", (text(chance),))
+                connection.execute("delete from app.parts_e where id > %s", (chance.randrange(10),))
+                # Rows that nobody tells Loci of, nor the history.
+                connection.execute(
+                    "insert into app.history select 'parts', jsonb_build_array(region, id)::text, life, app.tag(body), place"
+                    " from app.parts_e"
+                )
+                connection.execute("alter table app.parts attach partition app.parts_e for values in ('e')")
+            self.counts["partition attached"] += 1
+        elif chance.random() < 0.3:
+            connection.execute("drop table app.parts_e")
+            self.counts["partition dropped"] += 1
+        elif chance.random() < 0.5:
+            connection.execute("alter table app.parts detach partition app.parts_e")
+            self.counts["partition detached"] += 1
+        else:
+            for key in range(6):
+                connection.execute(
+                    "insert into app.parts_e (region, id, body, place) values ('e', %s, %s, %s)"
+                    " on conflict (region, id) do update set body = excluded.body, place = excluded.place",
+                    (key, text(chance), self.place(chance)),
+                )
+
     def write(self, connection: Connection, chance: random.Random, slot: int) -> None:
         """One transaction on one table, on rows that no other writer touches: all that can fail is Loci's fault."""
         time.sleep(chance.random() * 0.05)
@@ -234,6 +269,9 @@ class Chaos:
         with connection.transaction(force_rollback=rolled_back):
             connection.execute(cast(LiteralString, f"set transaction isolation level {level}"))
             connection.execute("select loci.act_as(%s)", (self.people.ada,))
+            if table == self.part:
+                # In the order of everybody: first the parent, then its partitions.
+                connection.execute("lock table app.parts in row exclusive mode")
             for _ in range(chance.choice([1, 1, 1, 2, 5])):
                 table(connection, chance, slot)
         self.counts["rolled back" if rolled_back else level] += 1
@@ -552,6 +590,7 @@ def test_chaos(db: Database, own_server: Any, gateway: FaultServer, request: pyt
     ]
     threads.append(chaos.start("search", app, chaos.search))
     threads.append(chaos.start("reconcile", None, chaos.reconcile))
+    threads.append(chaos.start("repartition", None, chaos.repartition))
     chaos.kill()
     for thread in threads:
         thread.join(60)

@@ -247,12 +247,14 @@ class Chaos:
             connection.execute("alter table app.parts detach partition app.parts_e")
             self.counts["partition detached"] += 1
         else:
-            for key in range(6):
-                connection.execute(
-                    "insert into app.parts_e (region, id, body, place) values ('e', %s, %s, %s)"
-                    " on conflict (region, id) do update set body = excluded.body, place = excluded.place",
-                    (key, text(chance), self.place(chance)),
-                )
+            with connection.transaction():
+                connection.execute("lock table app.parts in row exclusive mode")
+                for key in range(6):
+                    connection.execute(
+                        "insert into app.parts_e (region, id, body, place) values ('e', %s, %s, %s)"
+                        " on conflict (region, id) do update set body = excluded.body, place = excluded.place",
+                        (key, text(chance), self.place(chance)),
+                    )
 
     def write(self, connection: Connection, chance: random.Random, slot: int) -> None:
         """One transaction on one table, on rows that no other writer touches: all that can fail is Loci's fault."""
@@ -270,7 +272,7 @@ class Chaos:
             connection.execute(cast(LiteralString, f"set transaction isolation level {level}"))
             connection.execute("select loci.act_as(%s)", (self.people.ada,))
             if table == self.part:
-                # In the order of everybody: first the parent, then its partitions.
+                # Parents before partitions, like TRUNCATE: else PostgreSQL itself finds deadlocks here.
                 connection.execute("lock table app.parts in row exclusive mode")
             for _ in range(chance.choice([1, 1, 1, 2, 5])):
                 table(connection, chance, slot)

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "1d68992854b93c5e6fc793eb5390106b37073c246eb1fee3a9d4894728c49423"
+sql_hash = "6fb2b7aad935092f2a34d1248f1ccd5a0c856a437c2b72ee798a695f535d1b30"
 version = "0.1.0.dev0"
 
 

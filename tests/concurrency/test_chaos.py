@@ -161,7 +161,10 @@ def random_faults(chance: random.Random) -> Callable[[Exchange], None]:
 
 @dataclass
 class Chaos:
-    """problems: what must not be; counts: what happened, so that nobody mistakes silence for success."""
+    """problems: what must not be; counts: what happened, so that nobody mistakes silence for success.
+
+    waiting: rows in the queue a moment ago.
+    """
 
     db: Database
     server: Any
@@ -169,6 +172,7 @@ class Chaos:
     stopped: threading.Event = field(default_factory=threading.Event)
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    waiting: int = 0
 
     def start(self, name: str, role: str | None, act: Callable[[Connection, random.Random], None]) -> threading.Thread:
         """Let an actor act until the end, in one session after the other."""
@@ -215,6 +219,11 @@ class Chaos:
         connection.execute(cast(LiteralString, f"call loci.drain({chance.choice([1, 3, 10, 30])})"))
         time.sleep(chance.random() * 0.2)
 
+    def watch_queue(self, connection: Connection, chance: random.Random) -> None:
+        row = connection.execute("select count(*) as waiting from loci_private.row_queue").fetchone()
+        self.waiting = row["waiting"] if row else 0
+        time.sleep(0.2)
+
     def reconcile(self, connection: Connection, chance: random.Random) -> None:
         time.sleep(chance.random() * 10)
         connection.execute("select loci.reconcile(deep => %s)", (chance.random() < 0.3,))
@@ -230,9 +239,9 @@ class Chaos:
             self.counts["partition made"] += 1
         elif not row["relispartition"]:
             with connection.transaction():
-                connection.execute("update app.parts_e set place = %s where id < 3", (self.place(chance),))
-                connection.execute("update app.parts_e set body = %s where id = 4", (text(chance),))
-                connection.execute("delete from app.parts_e where id > %s", (chance.randrange(10),))
+                connection.execute("update app.parts_e set place = %s where id > -3", (self.place(chance),))
+                connection.execute("update app.parts_e set body = %s where id = -4", (text(chance),))
+                connection.execute("delete from app.parts_e where id < %s", (-chance.randrange(10),))
                 # Rows that nobody tells Loci of, nor the history.
                 connection.execute(
                     "insert into app.history select 'parts', jsonb_build_array(region, id)::text, life, app.tag(body), place"
@@ -249,7 +258,8 @@ class Chaos:
         else:
             with connection.transaction():
                 connection.execute("lock table app.parts in row exclusive mode")
-                for key in range(6):
+                # Keys that are no writer's.
+                for key in range(-6, 0):
                     connection.execute(
                         "insert into app.parts_e (region, id, body, place) values ('e', %s, %s, %s)"
                         " on conflict (region, id) do update set body = excluded.body, place = excluded.place",
@@ -258,7 +268,8 @@ class Chaos:
 
     def write(self, connection: Connection, chance: random.Random, slot: int) -> None:
         """One transaction on one table, on rows that no other writer touches: all that can fail is Loci's fault."""
-        time.sleep(chance.random() * 0.05)
+        # Slowly enough for the drains to get somewhere, also on a busy machine.
+        time.sleep(chance.random() * 0.02 * max(1, min(self.waiting / 10, 50)))
         table = chance.choice([self.note, self.note, self.part, self.document])
         if table != self.document and chance.random() < 0.004:
             connection.execute(
@@ -431,7 +442,7 @@ class Chaos:
         chance = random.Random(f"{SEED} kill")
         until = time.monotonic() + SECONDS
         while time.monotonic() < until and not self.problems:
-            time.sleep(min(chance.uniform(1, 12), max(until - time.monotonic(), 0)))
+            time.sleep(min(chance.uniform(1, 16), max(until - time.monotonic(), 0)))
             connection = wait_until(self.connected, "the server has recovered")
             with connection:
                 kind = chance.choice(["drain", "drain", "write"])
@@ -593,6 +604,7 @@ def test_chaos(db: Database, own_server: Any, gateway: FaultServer, request: pyt
     threads.append(chaos.start("search", app, chaos.search))
     threads.append(chaos.start("reconcile", None, chaos.reconcile))
     threads.append(chaos.start("repartition", None, chaos.repartition))
+    threads.append(chaos.start("watch", None, chaos.watch_queue))
     chaos.kill()
     for thread in threads:
         thread.join(60)

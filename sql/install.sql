@@ -13,6 +13,7 @@
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
 \ir schema/095_search.sql
+\ir schema/100_jobs.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -68,6 +69,9 @@
 \ir functions/sources/key_template.sql
 \ir functions/sources/require_owner.sql
 \ir functions/sources/build_source_readers.sql
+\ir functions/sources/members_of.sql
+\ir functions/sources/unfollow_table.sql
+\ir functions/sources/follow_tables.sql
 \ir functions/sources/build_source_triggers.sql
 \ir functions/sources/source_keys.sql
 \ir functions/sources/enqueue_source.sql
@@ -92,6 +96,10 @@
 
 \ir functions/pipeline/break_source.sql
 \ir functions/pipeline/chunking_of.sql
+\ir functions/pipeline/sessions.sql
+\ir functions/pipeline/put_back.sql
+\ir functions/pipeline/release.sql
+\ir functions/pipeline/free_leases.sql
 \ir functions/pipeline/claim.sql
 \ir functions/pipeline/claim_chunks.sql
 \ir functions/pipeline/claim_rows.sql
@@ -104,7 +112,6 @@
 \ir functions/pipeline/known_vectors.sql
 \ir functions/pipeline/pending_models.sql
 \ir functions/pipeline/postpone.sql
-\ir functions/pipeline/put_back.sql
 \ir functions/pipeline/read_rows.sql
 \ir functions/pipeline/reconcile.sql
 \ir functions/pipeline/retry_failures.sql
@@ -134,6 +141,9 @@
 \ir functions/search/search.sql
 \ir functions/search/visible_vectors.sql
 
+\ir functions/operations/check_schedule.sql
+\ir functions/operations/cron_database.sql
+\ir functions/operations/schedule_jobs.sql
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/job_housekeeping.sql
@@ -142,6 +152,7 @@
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
 
+\ir triggers/ddl__partitions.sql
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
@@ -149,6 +160,7 @@
 \ir triggers/organizations__redaction.sql
 \ir triggers/redaction_patterns__check.sql
 \ir triggers/settings__check_value.sql
+\ir triggers/settings__schedule.sql
 \ir triggers/users__mapped_role.sql
 
 -- Rights, then the rows every installation starts with.

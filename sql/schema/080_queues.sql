@@ -1,5 +1,11 @@
 -- Queues share queue_id, attempts, available_at, leased_at, lease and last_error, the columns of the one lease
--- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out.
+-- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out, or when
+-- the session that holds the lease has ended.
+create table loci_private.leases (
+    lease uuid not null primary key,
+    pid integer not null,
+    backend_start timestamptz not null
+);
 
 -- Changed rows of watched tables. Append only for applications: no unique key, so that no INSERT ever waits or fails
 -- on it. The newest queue_id of a key is the version of that row. 'place' marks rows that were deleted or moved:

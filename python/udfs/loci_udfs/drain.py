@@ -132,8 +132,7 @@ class Drain:
 
     def give_back(self) -> None:
         """Whatever this run still holds is free for others at once."""
-        for queue in ("row_queue", "embed_queue"):
-            self._db.query("select loci_private.put_back($1, $2)", ("text", queue), ("uuid", self._lease))
+        self._db.query("select loci_private.release($1)", ("uuid", self._lease))
 
     # --- split --------------------------------------------------------------------------------------------------
 
@@ -174,16 +173,30 @@ class Drain:
             self._split_rows(source_id, config[0], by_key)
 
     def _split_rows(self, source_id: int, config: Row, by_key: dict[str, list[Row]]) -> None:
+        """Split these rows; those that are too much text to be read at once, one reading after the other."""
+        while by_key:
+            by_key = self._split_some(source_id, config, by_key)
+            if by_key and self._late():
+                self._put_back("row_queue", [claim for group in by_key.values() for claim in group])
+                self._db.commit()
+                break
+
+    def _split_some(self, source_id: int, config: Row, by_key: dict[str, list[Row]]) -> dict[str, list[Row]]:
+        """Split the rows that fit into one reading; what is left."""
         try:
             rows = self._db.query(
-                "select * from loci_private.read_rows($1, $2)", ("int4", source_id), ("text[]", list(by_key))
+                "select * from loci_private.read_rows($1, $2, loci.setting('split_batch_bytes')::int8)",
+                ("int4", source_id),
+                ("text[]", list(by_key)),
             )
             self._db.commit()
         except DbError as error:
             self._db.rollback()
             self._read_failed(source_id, config, by_key, error)
-            return
+            return {}
         found = {row["key"] for row in rows}
+        left = {row["key"]: by_key[row["key"]] for row in rows if row["held_back"]}
+        rows = [row for row in rows if not row["held_back"]]
         gone = {key: claims for key, claims in by_key.items() if key not in found}
         for key, claims in gone.items():
             self._forget(source_id, key, claims)
@@ -207,6 +220,7 @@ class Drain:
                 self._db.commit()
                 written = self._clock()
         self._db.commit()
+        return left
 
     def _read_failed(self, source_id: int, config: Row, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]

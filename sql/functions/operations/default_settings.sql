@@ -2,8 +2,12 @@
 insert into loci.settings (name, kind, default_value, minimum, maximum, description) values
 ('drain_seconds', 'integer', '240', 1, 86400, 'A run of loci.drain() stops after this many seconds, so that runs never pile up.'),
 ('drain_workers', 'integer', '1', 1, 16, 'How many drain jobs pg_cron runs side by side.'),
+('drain_schedule', 'text', '*/5 * * * *', null, null,
+    'When the drain jobs start: minute, hour, day, month, weekday; or ''30 seconds'', with pg_cron 1.5.'),
 ('split_batch', 'integer', '50', 1, 1000, 'Rows that one drain claims at a time for splitting.'),
-('lease_seconds', 'integer', '300', 5, 86400, 'Work claimed by a drain that died is taken again after this time.'),
+('split_batch_bytes', 'integer', '67108864', 1024, 1073741823,
+    'Text that a drain reads at a time; of the rows it has claimed, those above it are read afterwards, a longer one alone.'),
+('lease_seconds', 'integer', '300', 5, 86400, 'Work claimed by a drain that hangs is taken again after this time; that of one that died at once.'),
 ('max_attempts', 'integer', '4', 1, 100, 'A row that failed this often (first attempt and retries) is parked in loci.failures.'),
 ('retry_base_seconds', 'real', '1', 0, 3600, 'Wait before the first retry; each further one doubles it.'),
 ('retry_max_seconds', 'real', '3600', 1, 86400, 'Longest wait between two retries.'),

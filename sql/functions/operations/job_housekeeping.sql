@@ -6,10 +6,15 @@ as $$
 declare
     v_count bigint;
 begin
+    if not exists (select from pg_extension as e where e.extname = 'pg_cron') then
+        return 0;
+    end if;
+    -- Also runs of jobs that are scheduled no more.
     execute
         'delete from cron.job_run_details as d
-        using cron.job as j
-        where j.jobid = d.jobid and j.jobname like ''loci %'' and d.end_time < $1 - make_interval(days => $2)'
+        where d.database = current_database()
+            and d.command in (select j.command from loci_private.job_definitions as j)
+            and d.end_time < $1 - make_interval(days => $2)'
     using loci_private.now(), loci.setting('job_history_days')::integer;
     get diagnostics v_count = row_count;
     return v_count;

@@ -59,9 +59,21 @@ begin
     where f.state <> 'waiting';
 
     return query
-    select 'jobs', count(*) filter (where j.active) > 0 and count(*) filter (where j.last_status = 'failed') = 0,
+    select 'jobs',
         case
-            when count(*) = 0 then 'none scheduled: pg_cron is not installed in this database; call loci.drain() by hand'
+            -- What pg_cron does for this database from another one cannot be seen.
+            when count(*) > 0 or coalesce(loci_private.cron_database(), current_database()) = current_database()
+                then count(*) filter (where j.active) > 0 and count(*) filter (where j.last_status = 'failed') = 0
+        end,
+        case
+            when count(*) = 0 and loci_private.cron_database() is null
+                then 'none scheduled: pg_cron is not loaded; let another scheduler call loci.drain()'
+            when count(*) = 0 and loci_private.cron_database() = current_database()
+                then 'none scheduled: create extension pg_cron; select * from loci.schedule_jobs(); until then call loci.drain() by hand'
+            when count(*) = 0 then format(
+                'none to be seen: pg_cron lives in database "%s"; run there what select statement from loci.schedule_jobs() returns, or call loci.drain() by hand',
+                loci_private.cron_database()
+            )
             else format('%s scheduled, %s failed last time', count(*), count(*) filter (where j.last_status = 'failed'))
         end,
         max(j.last_start)

@@ -61,8 +61,12 @@ comment on table loci_private.gateways is 'Endpoints that models are served by, 
 comment on table loci_private.scopes is 'Every organization, project and user; kept by triggers on their tables.';
 comment on table loci_private.model_assignments is 'Which model an organization''s rows use, and which one is filling for it.';
 comment on table loci_private.sources is 'Watched tables and the expressions that read their rows.';
+comment on table loci_private.source_tables is 'Tables that have the triggers of a source: the watched one and its partitions.';
 comment on table loci_private.row_queue is 'Rows of watched tables that changed and have not been worked off.';
 comment on table loci_private.embed_queue is 'Chunks that still need a vector of a model.';
+comment on table loci_private.job_definitions is 'Jobs of Loci; no schedule: the settings drain_schedule and drain_workers say when and how many.';
+comment on table loci_private.leases is
+'Who holds a lease: the session that claimed work under it. When that session is gone, the work is free.';
 comment on table loci_private.failures is 'Work that failed too often.';
 comment on table loci_private.source_rows is 'One row a searchable row of a watched table: where it lives, which version of it is indexed.';
 comment on table loci_private.chunks is 'Passages of those rows: what full-text search reads and what is embedded.';

@@ -10,8 +10,6 @@ declare
     v_place text;
     v_place_arguments text;
     v_function text := format('source_%s_changed', source_id);
-    v_relation regclass;
-    v_trigger text;
 begin
     select s.* into strict v_source from loci_private.sources as s where s.source_id = build_source_triggers.source_id;
     -- Templates for format(), where %1$s stands for the row.
@@ -105,36 +103,7 @@ begin
     execute format('revoke execute on function loci_private.%I() from public', v_function);
     execute format('alter function loci_private.%I() owner to loci_owner', v_function);
 
-    -- A statement on a partition fires the partition's triggers, one on the parent the parent's: each has its own.
-    -- Only those that are missing: making a trigger locks the table against writers.
-    for v_relation, v_trigger in
-        select p.relid, t.name
-        from (
-            select p.relid from pg_partition_tree(v_source.relation) as p
-            union select v_source.relation
-        ) as p
-        join pg_class as c on c.oid = p.relid and c.relkind in ('r', 'p')
-        cross join unnest(array['loci_insert', 'loci_update', 'loci_delete', 'loci_truncate']) as t (name)
-        where not exists (
-            select from pg_trigger as g
-            where g.tgrelid = p.relid and g.tgname = t.name
-                and g.tgfoid = format('loci_private.%I()', v_function)::regprocedure
-        )
-    loop
-        execute format(
-            'create or replace trigger %I after %s for each statement execute function loci_private.%I()',
-            v_trigger,
-            format(
-                case v_trigger
-                    when 'loci_insert' then 'insert on %s referencing new table as new_rows'
-                    when 'loci_update' then 'update on %s referencing old table as old_rows new table as new_rows'
-                    when 'loci_delete' then 'delete on %s referencing old table as old_rows'
-                    else 'truncate on %s'
-                end, v_relation
-            ),
-            v_function
-        );
-    end loop;
+    perform loci_private.follow_tables(build_source_triggers.source_id);
 end $$;
 comment on function loci_private.build_source_triggers(integer) is
 'Make the trigger function of a source and its triggers on the table and its partitions.';

@@ -92,6 +92,7 @@
 \ir functions/pipeline/break_source.sql
 \ir functions/pipeline/chunking_of.sql
 \ir functions/pipeline/claim.sql
+\ir functions/pipeline/unpack_rows.sql
 \ir functions/pipeline/claim_chunks.sql
 \ir functions/pipeline/claim_rows.sql
 \ir functions/pipeline/count_tokens.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "6a7fa6df0c264ef2df33a23048c563b40ee3f6d3b103f0c6a0db66b3329e5960"
+sql_hash = "f95dee68ee9ec0dae048650489668153cb17ed4bd0fbc10fec2b74a626ef255c"
 version = "0.1.0.dev0"
 
 

@@ -61,6 +61,7 @@ comment on table loci_private.gateways is 'Endpoints that models are served by, 
 comment on table loci_private.scopes is 'Every organization, project and user; kept by triggers on their tables.';
 comment on table loci_private.model_assignments is 'Which model an organization''s rows use, and which one is filling for it.';
 comment on table loci_private.sources is 'Watched tables and the expressions that read their rows.';
+comment on table loci_private.row_bulk is 'Rows that large INSERTs wrote to watched tables, many an entry, until they are unpacked into row_queue.';
 comment on table loci_private.row_queue is 'Rows of watched tables that changed and have not been worked off.';
 comment on table loci_private.embed_queue is 'Chunks that still need a vector of a model.';
 comment on table loci_private.failures is 'Work that failed too often.';

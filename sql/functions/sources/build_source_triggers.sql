@@ -39,8 +39,18 @@ begin
                 v_places jsonb;
             begin
                 if tg_op = 'INSERT' then
-                    insert into loci_private.row_queue (source_id, key, op)
-                    select %1$s, %2$s, 'upsert' from new_rows as n;
+                    if (select count(*) from (select from new_rows as n limit 100) as n) < 100 then
+                        insert into loci_private.row_queue (source_id, key, op)
+                        select %1$s, %2$s, 'upsert' from new_rows as n;
+                    else
+                        insert into loci_private.row_bulk (source_id, keys, queue_ids)
+                        select %1$s, array_agg(n.key), array_agg(n.queue_id)
+                        from (
+                            select %2$s as key, nextval('loci_private.row_queue_queue_id_seq'::regclass) as queue_id
+                            from new_rows as n
+                        ) as n
+                        group by n.queue_id / 1000;
+                    end if;
                 elsif tg_op = 'UPDATE' then
                     with changed as (
                         select coalesce(n.loci_key, o.loci_key) as key, n.loci_key is null as gone,

@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...] [--list]: run benchmarks, each in a scratch database; write benchmarks/results/."""
+"""python -m benchmarks [NAME ...] [--list]: run benchmarks, each in a scratch database; write benchmarks/results/NAME.{json,md,png}."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
+from matplotlib.figure import Figure
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -124,10 +126,27 @@ def markdown(name: str, around: dict[str, Any], result: Result, seconds: float) 
     return "\n".join(lines).rstrip() + "\n"
 
 
+def picture(module: ModuleType, around: dict[str, Any], result: Result, path: Path) -> None:
+    """The benchmark's plot, with what it was taken on under it."""
+    figure = Figure(figsize=(9, 5), layout="constrained", dpi=120)
+    module.plot(result, figure)
+    figure.suptitle(result.title)
+    figure.text(
+        0.99, 0.005,
+        f"{around['processor']}, {around['cores']} cores; PostgreSQL {around['postgresql'].split()[0]}, "
+        f"pgvector {around['pgvector']}; {around['at']}",
+        ha="right", va="bottom", fontsize=7, color="gray",
+    )  # fmt: skip
+    # Room for that line.
+    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))  # type: ignore[union-attr]
+    figure.savefig(path)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(names())}; all if none is given")
     parser.add_argument("--list", action="store_true", help="only list them")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where to write (benchmarks/results)")
     modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names()}
     for name, module in modules.items():
         module.add_arguments(parser.add_argument_group(name))
@@ -142,7 +161,8 @@ def main() -> int:
     dsn = os.environ.get("LOCI_DSN")
     if not dsn:
         parser.error("LOCI_DSN is not set: run `make bench`")
-    RESULTS.mkdir(exist_ok=True)
+    results: Path = arguments.results
+    results.mkdir(exist_ok=True)
     for name in arguments.names or modules:
         print(f"{name}: running", file=sys.stderr)
         begun = time.monotonic()
@@ -151,10 +171,11 @@ def main() -> int:
             result: Result = modules[name].run(scratch, arguments)
         seconds = time.monotonic() - begun
         text = markdown(name, around, result, seconds)
-        (RESULTS / f"{name}.md").write_text(text)
-        (RESULTS / f"{name}.json").write_text(
+        (results / f"{name}.md").write_text(text)
+        (results / f"{name}.json").write_text(
             json.dumps({"name": name, "seconds": round(seconds, 1), **around, **asdict(result)}, indent=2) + "\n"
         )
+        picture(modules[name], around, result, results / f"{name}.png")
         print(text)
     return 0
 

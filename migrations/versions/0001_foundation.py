@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "f95dee68ee9ec0dae048650489668153cb17ed4bd0fbc10fec2b74a626ef255c"
+sql_hash = "e292ace19097b59103e37d9b1359c09e293bc4ce5282045986c91b95ef9a06a3"
 version = "0.1.0.dev0"
 
 

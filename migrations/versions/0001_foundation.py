@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "e292ace19097b59103e37d9b1359c09e293bc4ce5282045986c91b95ef9a06a3"
+sql_hash = "dc597b7fd7ab3d132b3339307152b4d0323fbe617816c18327094c9a3425009c"
 version = "0.1.0.dev0"
 
 

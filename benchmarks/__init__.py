@@ -1,7 +1,8 @@
 """Benchmarks: one module each, run by `make bench` (NAME=one of them). They gate nothing; they measure.
 
-A module has ``add_arguments(parser)``, ``run(dsn, arguments) -> Result`` and ``plot(result, figure)``. It gets a migrated database of its own. What
-it measures stands beside a reference taken in the same run, because figures of two runs or machines say little.
+A module has ``add_arguments(parser)``, ``run(dsn, arguments) -> Result`` and ``plot(result, figure)``. It gets a migrated
+database of its own. What it measures stands beside a reference taken in the same run, because figures of two runs or
+machines say little.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 
-def bars(axes: Axes, labels: Sequence[str], values: Sequence[float], unit: str, color: str | list[str] = "tab:blue") -> None:
+def bars(
+    axes: Axes, labels: Sequence[str], values: Sequence[float], unit: str, color: str | list[str] = "tab:blue"
+) -> None:
     """Horizontal bars from top to bottom, each with its value."""
     drawn = axes.barh(labels, values, color=color)
     axes.bar_label(drawn, [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in values], padding=4)

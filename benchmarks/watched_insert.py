@@ -137,7 +137,12 @@ def plot(result: Result, figure: Figure) -> None:
     for n, statement in enumerate(statements):
         if statement in _LIMITS:
             axes.hlines(
-                _LIMITS[statement], n - 0.45, n + 0.45, "tab:red", "--", label=None if n else "budget: must not exceed"
+                _LIMITS[statement],
+                n - 0.45,
+                n + 0.45,
+                "tab:red",
+                "--",
+                label="_again" if n else "budget: must not exceed",
             )
     axes.axhline(1, color="gray", linewidth=1)
     axes.set_xticks(range(len(statements)), [statement.replace(" of ", "\nof ") for statement in statements])

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     with psycopg.connect(dsn, autocommit=True) as connection, gateway(arguments.xmin_dimensions, latency) as address:
         pgbench = str(Path(one(connection, "select setting from pg_config where name = 'BINDIR'")) / "pgbench")
         subprocess.run(
-            [pgbench, "--initialize", "--quiet", f"--scale={arguments.xmin_scale}", dsn], check=True, capture_output=True
+            [pgbench, "--initialize", "--quiet", f"--scale={arguments.xmin_scale}", dsn],
+            check=True,
+            capture_output=True,
         )
         table = add_model(connection, arguments.xmin_dimensions, max_batch=_TEXTS_A_REQUEST)
         use_gateway(connection, address, concurrency=1)
@@ -58,8 +60,11 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
             for phase in _PHASES:
                 start_again(connection, table, queued=phase == "beside a drain")
                 connection.execute("vacuum pgbench_accounts, pgbench_branches, pgbench_tellers, pgbench_history")
-                beside = {"beside a drain": _draining, "beside a kept snapshot": _keeping}.get(phase, nullcontext)
-                with beside(dsn), _watching(dsn) as ages:
+                beside: dict[str, AbstractContextManager[None]] = {
+                    "beside a drain": _draining(dsn, table),
+                    "beside a kept snapshot": _keeping(dsn),
+                }
+                with beside.get(phase, nullcontext()), _watching(dsn) as ages:
                     offset = samples[-1]["at"] + 1 if samples else 0.0
                     tps, over_time = _pgbench(pgbench, dsn, arguments.xmin_clients, seconds)
                     dead = _left_by_vacuum(connection)
@@ -71,8 +76,6 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
                 samples += [{"phase": phase, "at": offset + at, "tps": rate} for at, rate in over_time]
                 samples += [{"phase": phase, "at": offset + at, "xmin": age} for at, age in ages if at <= seconds]
                 samples.sort(key=lambda sample: sample["at"])
-        if not min(figures["beside a drain"]["embedded"]):
-            raise RuntimeError("the drain embedded nothing: see loci.failures")
     reference = median(figures["alone"]["tps"])
     rows: list[Sequence[str | float | int]] = [
         (
@@ -133,7 +136,8 @@ def _left_by_vacuum(connection: psycopg.Connection[Any]) -> int:
 
 
 @contextmanager
-def _draining(dsn: str) -> Iterator[None]:
+def _draining(dsn: str, table: str) -> Iterator[None]:
+    """From its first vectors on."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         errors: list[psycopg.Error] = []
 
@@ -148,6 +152,9 @@ def _draining(dsn: str) -> Iterator[None]:
         thread = threading.Thread(target=work)
         thread.start()
         try:
+            with psycopg.connect(dsn, autocommit=True) as other:
+                while thread.is_alive() and not one(other, f"select exists (select from {table})"):
+                    time.sleep(0.05)
             yield
         finally:
             while thread.is_alive():
@@ -155,6 +162,8 @@ def _draining(dsn: str) -> Iterator[None]:
                 thread.join(0.5)
         if errors:
             raise errors[0]
+        if not one(connection, f"select exists (select from {table})"):
+            raise RuntimeError("the drain embedded nothing: see loci.failures")
 
 
 @contextmanager
@@ -200,7 +209,9 @@ def plot(result: Result, figure: Figure) -> None:
             points = [(sample["at"], sample[what]) for sample in samples if sample["phase"] == phase and what in sample]
             axes.scatter(*zip(*points, strict=True), s=6, color=color, label=f"pgbench {phase}")
     alone = float(result.rows[0][1])
-    above.axhline(_BUDGET * alone, color="black", linestyle="--", label=f"budget beside a drain: {_BUDGET} x median alone")
+    above.axhline(
+        _BUDGET * alone, color="black", linestyle="--", label=f"budget beside a drain: {_BUDGET} x median alone"
+    )
     above.set_ylim(bottom=0)
     above.set_ylabel("transactions a second")
     above.legend(frameon=False, fontsize=8, ncols=2, loc="lower center")

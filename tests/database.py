@@ -200,7 +200,8 @@ class Database:
         return cast(
             int,
             self.value(
-                "select (select count(*) from loci_private.row_queue) + (select coalesce(sum(cardinality(keys)), 0) from loci_private.row_bulk) "
+                "select (select count(*) from loci_private.row_queue) "
+                "+ (select coalesce(sum(cardinality(keys)), 0) from loci_private.row_bulk) "
                 "+ (select count(*) from loci_private.embed_queue)"
             ),
         )

@@ -101,6 +101,7 @@
 \ir functions/pipeline/release.sql
 \ir functions/pipeline/free_leases.sql
 \ir functions/pipeline/claim.sql
+\ir functions/pipeline/unpack_rows.sql
 \ir functions/pipeline/claim_chunks.sql
 \ir functions/pipeline/claim_rows.sql
 \ir functions/pipeline/count_tokens.sql

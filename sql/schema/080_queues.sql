@@ -26,6 +26,18 @@ create table loci_private.row_queue (
 create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
 
+-- Rows of large INSERTs: an entry stands for up to a thousand and costs the application a fraction of as many entries of
+-- row_queue. The drain unpacks it into those. Their queue_ids were taken when the rows were written and are their versions.
+create table loci_private.row_bulk (
+    bulk_id bigint generated always as identity primary key,
+    source_id integer not null,
+    keys text[] not null,
+    queue_ids bigint[] not null,
+    enqueued_at timestamptz not null default now()
+);
+-- Trying to compress them would take longer than writing them.
+alter table loci_private.row_bulk alter column keys set storage external, alter column queue_ids set storage external;
+
 -- Chunks that still need a vector of a model.
 create table loci_private.embed_queue (
     queue_id bigint generated always as identity primary key,

@@ -40,12 +40,16 @@ begin
 
     return query
     select 'queue', coalesce(min(q.enqueued_at) > loci_private.now() - interval '15 minutes', true),
-        format('%s rows and %s chunks waiting', count(*) filter (where q.what = 'row'), count(*) filter (where q.what = 'chunk')),
+        format(
+            '%s rows and %s chunks waiting', coalesce(sum(q.waiting) filter (where q.what = 'row'), 0), count(*) filter (where q.what = 'chunk')
+        ),
         min(q.enqueued_at)
     from (
-        select 'row' as what, enqueued_at from loci_private.row_queue
+        select 'row' as what, 1 as waiting, enqueued_at from loci_private.row_queue
         union all
-        select 'chunk', enqueued_at from loci_private.embed_queue
+        select 'row', cardinality(keys), enqueued_at from loci_private.row_bulk
+        union all
+        select 'chunk', 1, enqueued_at from loci_private.embed_queue
     ) as q;
 
     return query

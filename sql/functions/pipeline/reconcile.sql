@@ -12,6 +12,8 @@ begin
     -- Rows of sources that no longer exist.
     delete from loci_private.row_queue as q
     where not exists (select from loci_private.sources as s where s.source_id = q.source_id);
+    delete from loci_private.row_bulk as b
+    where not exists (select from loci_private.sources as s where s.source_id = b.source_id);
     delete from loci_private.failures as f
     where not exists (select from loci_private.sources as s where s.source_id = f.source_id);
 
@@ -22,6 +24,7 @@ begin
             where r.source_id = v_source.source_id
             having count(*) > 0;
             delete from loci_private.row_queue as q where q.source_id = v_source.source_id;
+            delete from loci_private.row_bulk as b where b.source_id = v_source.source_id;
             perform loci_private.break_source(v_source.source_id, 'the table was dropped');
             continue;
         end if;

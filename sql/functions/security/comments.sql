@@ -62,6 +62,7 @@ comment on table loci_private.scopes is 'Every organization, project and user; k
 comment on table loci_private.model_assignments is 'Which model an organization''s rows use, and which one is filling for it.';
 comment on table loci_private.sources is 'Watched tables and the expressions that read their rows.';
 comment on table loci_private.source_tables is 'Tables that have the triggers of a source: the watched one and its partitions.';
+comment on table loci_private.row_bulk is 'Rows that large INSERTs wrote to watched tables, many an entry, until they are unpacked into row_queue.';
 comment on table loci_private.row_queue is 'Rows of watched tables that changed and have not been worked off.';
 comment on table loci_private.embed_queue is 'Chunks that still need a vector of a model.';
 comment on table loci_private.job_definitions is 'Jobs of Loci; no schedule: the settings drain_schedule and drain_workers say when and how many.';

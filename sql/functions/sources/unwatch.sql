@@ -28,6 +28,7 @@ begin
         execute 'drop function if exists ' || v_function || ' cascade';
     end loop;
     delete from loci_private.row_queue as q where q.source_id = v_source.source_id;
+    delete from loci_private.row_bulk as b where b.source_id = v_source.source_id;
     delete from loci_private.failures as f where f.source_id = v_source.source_id;
     if unwatch.drop_index then
         perform loci_private.remove_rows(array_agg(r.row_id))

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30aa92e63dbf05f92aaa2043d448ea443e70156add5e972990aa4ebeef712471"
+sql_hash = "eea10fbe691d99c4d46c019d9e0722f95a6160c1e9007fe9ba263772be3f42aa"
 version = "0.1.0.dev0"
 
 

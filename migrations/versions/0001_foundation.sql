@@ -257,8 +257,22 @@ create table loci_private.sources (
     broken_error text,
     created_at timestamptz not null default now()
 );
+
+-- The tables whose triggers tell a source what changes: the watched one and its partitions.
+create table loci_private.source_tables (
+    source_id integer not null references loci_private.sources (source_id) on delete cascade,
+    relation regclass not null,
+    primary key (source_id, relation)
+);
+create index on loci_private.source_tables (relation);
 -- Queues share queue_id, attempts, available_at, leased_at, lease and last_error, the columns of the one lease
--- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out.
+-- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out, or when
+-- the session that holds the lease has ended.
+create table loci_private.leases (
+    lease uuid not null primary key,
+    pid integer not null,
+    backend_start timestamptz not null
+);
 
 -- Changed rows of watched tables. Append only for applications: no unique key, so that no INSERT ever waits or fails
 -- on it. The newest queue_id of a key is the version of that row. 'place' marks rows that were deleted or moved:
@@ -278,6 +292,18 @@ create table loci_private.row_queue (
 );
 create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
+
+-- Rows of large INSERTs: an entry stands for up to a thousand and costs the application a fraction of as many entries of
+-- row_queue. The drain unpacks it into those. Their queue_ids were taken when the rows were written and are their versions.
+create table loci_private.row_bulk (
+    bulk_id bigint generated always as identity primary key,
+    source_id integer not null,
+    keys text[] not null,
+    queue_ids bigint[] not null,
+    enqueued_at timestamptz not null default now()
+);
+-- Trying to compress them would take longer than writing them.
+alter table loci_private.row_bulk alter column keys set storage external, alter column queue_ids set storage external;
 
 -- Chunks that still need a vector of a model.
 create table loci_private.embed_queue (
@@ -363,4 +389,11 @@ create type loci_private.search_filter as (
     metadata jsonb,
     since timestamptz,
     until timestamptz
+);
+-- What is to run by itself, and when; loci.schedule_jobs() tells pg_cron. No schedule: the settings drain_schedule and
+-- drain_workers say when, and how many side by side.
+create table loci_private.job_definitions (
+    job text not null primary key,
+    schedule text,
+    command text not null
 );

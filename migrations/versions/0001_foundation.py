@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "dc597b7fd7ab3d132b3339307152b4d0323fbe617816c18327094c9a3425009c"
+sql_hash = "6ddfcd373d2cffaddc456733f415a536eaa85739d4f82024600f2c0104889fab"
 version = "0.1.0.dev0"
 
 

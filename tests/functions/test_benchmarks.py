@@ -31,6 +31,8 @@ def test_none_is_left_out() -> None:
     assert set(names()) == set(TINY)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_they_run(dsn_of: Callable[[str], str], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     # The server in a container does not reach a gateway of this machine's.
     far = request.config.getoption("--server") == "docker"

@@ -6,7 +6,6 @@ as $$
 #variable_conflict use_column
 declare
     v_ids bigint[];
-    v_count bigint;
 begin
     if most is null then
         -- What another drain is unpacking just now must be in row_queue when this returns.

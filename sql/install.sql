@@ -12,6 +12,7 @@
 \ir schema/070_sources.sql
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
+\ir schema/100_caches.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -119,6 +120,27 @@
 \ir functions/pipeline/sweep_source.sql
 \ir functions/pipeline/text_config_of.sql
 
+\ir functions/cache/check_cache_kind.sql
+\ir functions/cache/cache_access.sql
+\ir functions/cache/cache_folded.sql
+\ir functions/cache/cache_parts.sql
+\ir functions/cache/cache_key.sql
+\ir functions/cache/cache_snapshot.sql
+\ir functions/cache/is_current.sql
+\ir functions/cache/note_change.sql
+\ir functions/cache/cache_limits.sql
+\ir functions/cache/cache_trim.sql
+\ir functions/cache/cache_room.sql
+\ir functions/cache/cache_used.sql
+\ir functions/cache/cache_get.sql
+\ir functions/cache/cache_put.sql
+\ir functions/cache/clear_cache.sql
+\ir functions/cache/cache_counts.sql
+\ir functions/cache/cache_stats.sql
+\ir functions/cache/cached_search.sql
+\ir functions/cache/embed_questions.sql
+\ir functions/cache/purge_caches.sql
+
 \ir functions/search/text_configs_of.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
@@ -137,6 +159,7 @@
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
 
+\ir triggers/caches__changes.sql
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "6a7fa6df0c264ef2df33a23048c563b40ee3f6d3b103f0c6a0db66b3329e5960"
+sql_hash = "82dd36b546f911b2ba20239f39cf6505ec223092d47714619335e6e3e7bfa58d"
 version = "0.1.0.dev0"
 
 

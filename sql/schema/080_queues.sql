@@ -15,10 +15,13 @@ create table loci_private.row_queue (
     leased_at timestamptz,
     lease uuid,
     last_error jsonb,
-    enqueued_at timestamptz not null default now()
+    enqueued_at timestamptz not null default now(),
+    xid xid8 not null default pg_current_xact_id()
 );
 create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
+-- xid: the transaction that made a mark; caches ask for marks that are younger than what they hold.
+create index row_queue_marking on loci_private.row_queue (xid) where op in ('place', 'truncate', 'resync');
 
 -- Chunks that still need a vector of a model.
 create table loci_private.embed_queue (

@@ -27,7 +27,7 @@ language sql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select *
-    from loci_private.search_text(
+    from loci_private.cached_search(
         search.query, search.k, search.mode, search.min_similarity, search.scopes, search.sources, search.metadata,
         search.since, search.until
     )

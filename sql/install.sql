@@ -12,6 +12,7 @@
 \ir schema/070_sources.sql
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
+\ir schema/095_passages.sql
 \ir schema/100_caches.sql
 
 -- What others need while they are being defined.
@@ -23,6 +24,8 @@
 
 \ir functions/identity/is_visible.sql
 \ir functions/identity/organization_of.sql
+\ir functions/identity/user_scopes.sql
+\ir functions/identity/user_principals.sql
 \ir functions/identity/scopes_of.sql
 \ir functions/identity/principals_of.sql
 \ir functions/identity/identity_signature.sql
@@ -126,7 +129,7 @@
 \ir functions/cache/cache_parts.sql
 \ir functions/cache/cache_key.sql
 \ir functions/cache/cache_snapshot.sql
-\ir functions/cache/is_current.sql
+\ir functions/cache/changes_since.sql
 \ir functions/cache/note_change.sql
 \ir functions/cache/cache_limits.sql
 \ir functions/cache/cache_trim.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "82dd36b546f911b2ba20239f39cf6505ec223092d47714619335e6e3e7bfa58d"
+sql_hash = "60ea5acffe2b9a4d02acaf9887bf20cb41f90739365f363f3e5b0ad55f638893"
 version = "0.1.0.dev0"
 
 

@@ -358,6 +358,21 @@ create index on loci_private.chunks (row_id, ordinal);
 create index on loci_private.chunks (scope_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
+-- What a search returns. A type of its own, because PL/pgSQL cannot return a column that is named like an argument.
+create type loci.passage as (
+    source text,
+    key text,
+    chunk_id bigint,
+    ordinal integer,
+    content text,
+    title text,
+    scope_id uuid,
+    metadata jsonb,
+    score real,
+    similarity real,
+    vector_rank integer,
+    keyword_rank integer
+);
 -- What was found out before. Unlogged: a crash empties these tables, which costs nothing but time. No unique key on
 -- entries, so that nobody ever waits for another's transaction to store one; the newest of a key counts.
 create unlogged table loci_private.cache (

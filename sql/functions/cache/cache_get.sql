@@ -25,7 +25,7 @@ begin
         order by c.made_at desc
         limit 1
     ) as e
-    where e.snapshot is null or loci_private.is_current(e.snapshot, v_scopes);
+    where e.snapshot is null or not exists (select from loci_private.changes_since(e.snapshot, v_scopes));
     if v_access = 'write' then
         perform nextval(format('loci_private.cache_%s_%s', cache_get.kind, case when found then 'hits' else 'misses' end)::regclass);
         if v_value is not null then

@@ -9,46 +9,28 @@ create or replace function loci_private.cached_search(
     since timestamptz,
     until timestamptz
 )
-returns table (
-    source text,
-    key text,
-    chunk_id bigint,
-    ordinal integer,
-    content text,
-    title text,
-    scope_id uuid,
-    row_metadata jsonb,
-    score real,
-    similarity real,
-    vector_rank integer,
-    keyword_rank integer
-)
+returns setof loci.passage
 language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 declare
     v_access text := loci_private.cache_access();
-    v_keep interval;
     v_user uuid;
     v_visible uuid[];
     v_principals uuid[];
     v_key bytea;
     v_snapshot pg_snapshot;
-    v_row record;
-    v_chunks bigint[] := '{}';
-    v_scores real[] := '{}';
-    v_similarities real[] := '{}';
-    v_vector_ranks integer[] := '{}';
-    v_keyword_ranks integer[] := '{}';
+    v_entry loci_private.cache;
+    v_row loci.passage;
 begin
     if v_access <> 'none' then
-        v_keep := (loci_private.cache_limits('search')).keep;
         v_user := loci.current_user_id();
     end if;
-    if v_keep is not null and v_user is not null then
-        v_visible := loci_private.scopes_of(v_user);
-        v_principals := loci_private.principals_of(v_user);
+    if v_user is not null then
+        select array(select v.scope_id from loci_private.user_scopes as v where v.user_id = v_user order by v.scope_id),
+            array(select v.principal from loci_private.user_principals as v where v.user_id = v_user order by v.principal)
+        into v_visible, v_principals;
         -- Each part stands in its own quotes: no value can pass for another part. A restored dump is another server's.
         v_key := sha256(convert_to(row(
             'search', v_user, v_visible, v_principals, timestamptz_send(pg_postmaster_start_time()),
@@ -56,46 +38,49 @@ begin
             float8send(cached_search.min_similarity), cached_search.scopes, cached_search.sources, cached_search.metadata,
             timestamptz_send(cached_search.since), timestamptz_send(cached_search.until)
         )::text, 'UTF8'));
-        -- One statement, one snapshot. The entry only says which chunks; each is read and looked at as it is now, and one
-        -- that is missing makes it a miss.
+        select c.* into v_entry
+        from loci_private.cache as c
+        where c.key = v_key and c.made_at > loci_private.now() - make_interval(secs => (
+                select coalesce(s.value, s.default_value)::integer from loci.settings as s where s.name = 'cache_search_seconds'
+            ))
+            and (select coalesce(s.value, s.default_value) from loci.settings as s where s.name = 'cache_search_entries') <> '0'
+        order by c.made_at desc
+        limit 1;
+    end if;
+    if v_entry.snapshot is not null then
+        -- The entry only says which chunks. One statement, one snapshot: whether nothing has changed since, and each chunk
+        -- as it is now, looked at as if it had just been found. One that is missing makes it a miss.
         return query
-        with entry as materialized (
-            select c.*
-            from loci_private.cache as c
-            where c.key = v_key and c.made_at > loci_private.now() - v_keep
-            order by c.made_at desc
-            limit 1
-        ), found as materialized (
+        select f.name, f.key, f.chunk_id, f.ordinal, f.content, f.title, f.scope_id, f.metadata, f.score, f.similarity,
+            f.vector_rank, f.keyword_rank
+        from (
             select s.name, r.key, c.chunk_id, c.ordinal, c.content, r.title, c.scope_id, r.metadata || c.metadata as metadata,
-                h.score, h.similarity, h.vector_rank, h.keyword_rank, h.place
-            from entry as e
-            cross join lateral unnest(e.chunk_ids, e.scores, e.similarities, e.vector_ranks, e.keyword_ranks)
+                h.score, h.similarity, h.vector_rank, h.keyword_rank, h.place, count(*) over () as found
+            from unnest(v_entry.chunk_ids, v_entry.scores, v_entry.similarities, v_entry.vector_ranks, v_entry.keyword_ranks)
                 with ordinality as h (chunk_id, score, similarity, vector_rank, keyword_rank, place)
             join loci_private.chunks as c on c.chunk_id = h.chunk_id
             join loci_private.source_rows as r on r.row_id = c.row_id
             join loci_private.sources as s on s.source_id = r.source_id
-            where loci_private.is_current(e.snapshot, v_visible)
+            where not exists (select from loci_private.changes_since(v_entry.snapshot, v_visible))
                 and loci.is_visible(c.scope_id, c.audience, v_visible, v_principals)
-                and (
-                    (select not exists (select from loci_private.row_queue as q where q.op in ('place', 'truncate', 'resync')))
-                    or not exists (select from loci_private.hidden_sources as x where x.source_id = r.source_id)
-                    and not exists (select from loci_private.hidden_rows as x where x.row_id = r.row_id)
+                -- As in the views hidden_sources and hidden_rows, for one row.
+                and not exists (
+                    select from loci_private.row_queue as q
+                    where q.op in ('place', 'truncate', 'resync') and q.source_id = r.source_id and q.key in (r.key, '')
+                        and (q.key = '' or q.queue_id > r.placed_version)
                 )
-        )
-        select f.name, f.key, f.chunk_id, f.ordinal, f.content, f.title, f.scope_id, f.metadata, f.score, f.similarity,
-            f.vector_rank, f.keyword_rank
-        from found as f
-        where (select count(*) from found) = (select cardinality(e.chunk_ids) from entry as e)
+        ) as f
+        where f.found = cardinality(v_entry.chunk_ids)
         order by f.place;
         if found then
-            if v_access = 'write' then
-                perform nextval('loci_private.cache_search_hits');
-                perform loci_private.cache_used(v_key, v_keep / 20);
+            -- One hit in eight looks whether the entry should be kept longer.
+            if v_access = 'write' and nextval('loci_private.cache_search_hits') % 8 = 0 then
+                perform loci_private.cache_used(v_key, (loci_private.cache_limits('search')).keep / 20);
             end if;
             return;
         end if;
     end if;
-    if v_key is null or v_access <> 'write' then
+    if v_key is null or v_access <> 'write' or (loci_private.cache_limits('search')).size = 0 then
         return query select f.* from loci_private.search_text(
             cached_search.query, cached_search.k, cached_search.mode, cached_search.min_similarity, cached_search.scopes,
             cached_search.sources, cached_search.metadata, cached_search.since, cached_search.until
@@ -105,6 +90,7 @@ begin
 
     perform nextval('loci_private.cache_search_misses');
     perform set_config('loci.degraded', '', true);
+    v_entry := null;
     v_snapshot := loci_private.cache_snapshot();
     for v_row in
         select f.* from loci_private.search_text(
@@ -112,33 +98,23 @@ begin
             cached_search.sources, cached_search.metadata, cached_search.since, cached_search.until
         ) as f
     loop
-        source := v_row.source;
-        key := v_row.key;
-        chunk_id := v_row.chunk_id;
-        ordinal := v_row.ordinal;
-        content := v_row.content;
-        title := v_row.title;
-        scope_id := v_row.scope_id;
-        row_metadata := v_row.row_metadata;
-        score := v_row.score;
-        similarity := v_row.similarity;
-        vector_rank := v_row.vector_rank;
-        keyword_rank := v_row.keyword_rank;
-        return next;
-        v_chunks := v_chunks || v_row.chunk_id;
-        v_scores := v_scores || v_row.score;
-        v_similarities := v_similarities || v_row.similarity;
-        v_vector_ranks := v_vector_ranks || v_row.vector_rank;
-        v_keyword_ranks := v_keyword_ranks || v_row.keyword_rank;
+        return next v_row;
+        v_entry.chunk_ids := v_entry.chunk_ids || v_row.chunk_id;
+        v_entry.scores := v_entry.scores || v_row.score;
+        v_entry.similarities := v_entry.similarities || v_row.similarity;
+        v_entry.vector_ranks := v_entry.vector_ranks || v_row.vector_rank;
+        v_entry.keyword_ranks := v_entry.keyword_ranks || v_row.keyword_rank;
     end loop;
     -- Nothing found is quick to find again. What was found while a model was out of reach is not the answer.
-    if cardinality(v_chunks) > 0 and current_setting('loci.degraded') = '' and loci_private.is_current(v_snapshot, v_visible)
+    if v_entry.chunk_ids is not null and current_setting('loci.degraded') = ''
+        and not exists (select from loci_private.changes_since(v_snapshot, v_visible))
         and loci_private.cache_room('search', v_key)
     then
         insert into loci_private.cache (
             kind, key, snapshot, made_at, used_at, chunk_ids, scores, similarities, vector_ranks, keyword_ranks
         )
-        select 'search', v_key, v_snapshot, n.now, n.now, v_chunks, v_scores, v_similarities, v_vector_ranks, v_keyword_ranks
+        select 'search', v_key, v_snapshot, n.now, n.now, v_entry.chunk_ids, v_entry.scores, v_entry.similarities,
+            v_entry.vector_ranks, v_entry.keyword_ranks
         from (select loci_private.now()) as n (now);
     end if;
 end $$;

@@ -131,6 +131,7 @@
 \ir functions/cache/cache_snapshot.sql
 \ir functions/cache/changes_since.sql
 \ir functions/cache/note_change.sql
+\ir functions/cache/note_degraded.sql
 \ir functions/cache/cache_limits.sql
 \ir functions/cache/cache_trim.sql
 \ir functions/cache/cache_room.sql

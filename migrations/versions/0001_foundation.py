@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "60ea5acffe2b9a4d02acaf9887bf20cb41f90739365f363f3e5b0ad55f638893"
+sql_hash = "04bd22e8975e67391925baa256280d6dcfe416b53c1066d30d859f1f85628bc9"
 version = "0.1.0.dev0"
 
 

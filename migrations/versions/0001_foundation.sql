@@ -396,8 +396,8 @@ create unlogged table loci_private.cache (
 create index on loci_private.cache (key);
 create index on loci_private.cache (kind, used_at);
 
--- Which transactions changed something in which scope that a search could show; scope_id of zeros: in all of them. One row
--- a transaction and scope at most. Marks of row_queue speak for themselves (row_queue.xid).
+-- Which transactions changed something in which scope that a search could show; scope_id of zeros: in all of them. At most
+-- one row a transaction and scope. Marks of row_queue speak for themselves (row_queue.xid).
 create unlogged table loci_private.changes (
     scope_id uuid not null,
     xid xid8 not null,

@@ -14,7 +14,7 @@ begin
     return format('%s:%s:%s', least(v_own, pg_snapshot_xmin(v_snapshot)), pg_snapshot_xmax(v_snapshot), (
         select string_agg(r.xid::text, ',' order by r.xid)
         from (select x.xid from pg_snapshot_xip(v_snapshot) as x (xid) union select v_own) as r
-    ));
+    ))::pg_snapshot;
 end $$;
 comment on function loci_private.cache_snapshot() is
 'What is committed now. What this transaction changes itself, before or after, counts as not committed.';

@@ -89,7 +89,6 @@ begin
     end if;
 
     perform nextval('loci_private.cache_search_misses');
-    perform set_config('loci.degraded', '', true);
     v_entry := null;
     v_snapshot := loci_private.cache_snapshot();
     for v_row in
@@ -106,8 +105,10 @@ begin
         v_entry.keyword_ranks := v_entry.keyword_ranks || v_row.keyword_rank;
     end loop;
     -- Nothing found is quick to find again. What was found while a model was out of reach is not the answer.
-    if v_entry.chunk_ids is not null and current_setting('loci.degraded') = ''
-        and not exists (select from loci_private.changes_since(v_snapshot, v_visible))
+    if v_entry.chunk_ids is not null
+        and not exists (
+            select from loci_private.changes_since(v_snapshot, v_visible || uuid 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        )
         and loci_private.cache_room('search', v_key)
     then
         insert into loci_private.cache (

@@ -11,7 +11,6 @@ declare
     v_vectors text[];
     v_missing text[];
     v_made text[];
-    v_n integer;
     v_m integer := 0;
 begin
     if v_access <> 'none' then

@@ -13,7 +13,10 @@ declare
 begin
     foreach v_kind in array array['search', 'embedding', 'context', 'similarity', 'routing', 'response'] loop
         v_limits := loci_private.cache_limits(v_kind);
-        v_oldest := least(v_oldest, v_now - v_limits.keep);
+        -- The others depend on nothing that changes.
+        if v_kind not in ('embedding', 'routing') then
+            v_oldest := least(v_oldest, v_now - v_limits.keep);
+        end if;
         delete from loci_private.cache as c
         where c.ctid = any(array(
             select o.ctid

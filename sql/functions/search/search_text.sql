@@ -85,7 +85,7 @@ begin
             get stacked diagnostics v_message = message_text;
             raise notice 'searching by words only: %', v_message;
             v_models := '{}';
-            perform set_config('loci.degraded', 'on', true);
+            perform loci_private.note_degraded();
         end;
     else
         v_models := '{}';

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "04bd22e8975e67391925baa256280d6dcfe416b53c1066d30d859f1f85628bc9"
+sql_hash = "1b0d9049a3bc4c629d0704a4eb08a628c7a36d0b567d9b816ab9b485d82cd27c"
 version = "0.1.0.dev0"
 
 

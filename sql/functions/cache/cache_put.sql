@@ -24,7 +24,11 @@ begin
             using errcode = 'LC323', detail = format('It has %s bytes; the most is 1048576.', pg_column_size(cache_put.value)),
             hint = 'Keep it in a table of your own.';
     end if;
-    if loci_private.cache_access() <> 'write' or exists (select from loci_private.changes_since(v_snapshot, v_scopes)) then
+    -- Apart: on a standby the second question alone is an error.
+    if loci_private.cache_access() <> 'write' then
+        return false;
+    end if;
+    if exists (select from loci_private.changes_since(v_snapshot, v_scopes)) then
         return false;
     end if;
     v_key := loci_private.cache_key(cache_put.kind, cache_put.key_parts, v_user, v_scopes);

@@ -87,7 +87,9 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
 def _fill(connection: psycopg.Connection[Any], count: int, projects: int, role: str) -> Any:
     connection.execute("select loci.add_embedding_model('bench', provider => 'hash', dimensions => 256)")
     connection.execute("select loci.use_embedding_model('bench')")
-    user = _one(connection, "insert into loci.users (email, db_role) values ('c@example.org', %s) returning user_id", role)
+    user = _one(
+        connection, "insert into loci.users (email, db_role) values ('c@example.org', %s) returning user_id", role
+    )
     named = _one(connection, "insert into loci.users (email) values ('n@example.org') returning user_id")
     organization = _one(connection, "insert into loci.organizations (name) values ('Bench') returning organization_id")
     connection.execute("insert into loci.organizations (name) values ('Others')")

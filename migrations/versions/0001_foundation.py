@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "1b0d9049a3bc4c629d0704a4eb08a628c7a36d0b567d9b816ab9b485d82cd27c"
+sql_hash = "7165829d24bfd983a87de446462b304f8f368f08e1aaf22a1f885cec488a9b4c"
 version = "0.1.0.dev0"
 
 

@@ -15,7 +15,22 @@ from tests.database import Connection, Database, wait_until
 from tests.pipeline.background import background
 
 QUESTIONS = ("red apples", "green pears in a basket", "a boat on the lake", "who eats plums?")
-WORDS = "red green apples pears plums basket boat lake eats sails ripe sweet blue cold".split()
+WORDS = [
+    "red",
+    "green",
+    "apples",
+    "pears",
+    "plums",
+    "basket",
+    "boat",
+    "lake",
+    "eats",
+    "sails",
+    "ripe",
+    "sweet",
+    "blue",
+    "cold",
+]
 OPERATIONS = 60
 
 
@@ -50,7 +65,8 @@ def compare(connection: Connection, user: UUID, question: str, k: int) -> tuple[
         before = connection.execute(now).fetchall()
         cached = connection.execute("select * from loci.search(%s, k => %s)", (question, k)).fetchall()
         plain = connection.execute(
-            "select * from loci_private.search_text(%s, %s, 'hybrid', null, null, null, null, null, null)", (question, k)
+            "select * from loci_private.search_text(%s, %s, 'hybrid', null, null, null, null, null, null)",
+            (question, k),
         ).fetchall()
         still = connection.execute(now).fetchall() == before
     return still, [tuple(row.values()) for row in cached], [tuple(row.values()) for row in plain]
@@ -149,7 +165,9 @@ def test_cached_results_are_the_results(db: Database, seed: int) -> None:
                 connection.execute("call loci.drain(1)")
                 if number % 10 == 9:
                     connection.execute("select loci.reconcile()")
-                    connection.execute("truncate loci_private.cache" if number % 20 == 9 else "truncate loci_private.changes")
+                    connection.execute(
+                        "truncate loci_private.cache" if number % 20 == 9 else "truncate loci_private.changes"
+                    )
 
     for number in (1, 2):
         mayhem.start(lambda number=number: write(number))  # type: ignore[misc]
@@ -232,7 +250,9 @@ def test_sizes_hold_under_concurrent_puts(db: Database) -> None:
                 for entry in range(100):
                     with connection.transaction():
                         connection.execute("select loci.act_as(%s)", (people.ada,))
-                        connection.execute("select loci.cache_put('routing', %s, '1')", (str(entry * (1 + number % 2)),))
+                        connection.execute(
+                            "select loci.cache_put('routing', %s, '1')", (str(entry * (1 + number % 2)),)
+                        )
         except BaseException as error:
             errors.append(error)
 

@@ -260,7 +260,7 @@ def test_a_degraded_result_is_not_kept(db: Database, people: People) -> None:
 
 SETTINGS = {
     "weights": "update loci.settings set value = '0' where name = 'keyword_weight'",
-    "text_search_config": "update loci.organizations set settings = '{\"text_search_config\": \"simple\"}'",
+    "text_search_config": 'update loci.organizations set settings = \'{"text_search_config": "simple"}\'',
     "redaction": "update loci.redaction_patterns set enabled = enabled",
     "model": "update loci.embedding_models set query_prefix = query_prefix",
     "assignments": "update loci_private.model_assignments set assigned_at = now()",

@@ -92,7 +92,9 @@ def test_the_same_as_on_the_primary(primary: Database, people: Any, app: Connect
         with app.transaction():
             app.execute(f"select loci.{who}(%s)".encode(), (user if who == "act_as" else token(user),))
             for _ in range(2):
-                found = app.execute("select * from loci.search('harbour light', mode => %s, k => 10)", (mode,)).fetchall()
+                found = app.execute(
+                    "select * from loci.search('harbour light', mode => %s, k => 10)", (mode,)
+                ).fetchall()
                 assert found == expected
 
 

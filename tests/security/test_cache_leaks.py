@@ -32,7 +32,7 @@ def put(db: Database, user: UUID, kind: str, parts: str, value: str) -> None:
 def test_entries_are_their_users_alone(db: Database, world: World, kind: str) -> None:
     bob = world.users["bob"]
     hostile = [
-        '{"q": "x"}', '{"q": "x", "user_id": "%s"}' % bob, '["%s", {"q": "x"}]' % bob, '"put,%s,%s"' % (kind, bob),
+        '{"q": "x"}', f'{{"q": "x", "user_id": "{bob}"}}', f'["{bob}", {{"q": "x"}}]', f'"put,{kind},{bob}"',
         '"\\"){},(\\\\"', '{"": {"": []}}', "null",
     ]  # fmt: skip
     for parts in hostile:

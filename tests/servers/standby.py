@@ -43,7 +43,9 @@ class Standby:
 
     def _run(self, *command: str) -> None:
         # PostgreSQL refuses to run as root.
-        as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"] if os.getuid() == 0 else []
+        as_owner = (
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"] if os.getuid() == 0 else []
+        )
         done = subprocess.run(
             [*as_owner, *command],
             cwd="/",
@@ -74,7 +76,17 @@ class Standby:
         )  # fmt: skip
         options = f"{FAST} -c port={self._port} -c unix_socket_directories={self.home} -c hot_standby=on"
         self._run(
-            f"{self._bin}/pg_ctl", "-D", str(data), "-l", str(self.home / "log"), "-w", "-t", "60", "-o", options, "start"
+            f"{self._bin}/pg_ctl",
+            "-D",
+            str(data),
+            "-l",
+            str(self.home / "log"),
+            "-w",
+            "-t",
+            "60",
+            "-o",
+            options,
+            "start",
         )
         return self
 

@@ -14,6 +14,8 @@
 \ir schema/090_chunks.sql
 \ir schema/095_search.sql
 \ir schema/100_jobs.sql
+\ir schema/095_passages.sql
+\ir schema/100_caches.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -24,6 +26,8 @@
 
 \ir functions/identity/is_visible.sql
 \ir functions/identity/organization_of.sql
+\ir functions/identity/user_scopes.sql
+\ir functions/identity/user_principals.sql
 \ir functions/identity/scopes_of.sql
 \ir functions/identity/principals_of.sql
 \ir functions/identity/identity_signature.sql
@@ -132,6 +136,28 @@
 \ir functions/search/similarity_sql.sql
 \ir functions/search/vector_candidates.sql
 \ir functions/search/keyword_candidates.sql
+\ir functions/cache/check_cache_kind.sql
+\ir functions/cache/cache_access.sql
+\ir functions/cache/cache_folded.sql
+\ir functions/cache/cache_parts.sql
+\ir functions/cache/cache_key.sql
+\ir functions/cache/cache_snapshot.sql
+\ir functions/cache/changes_since.sql
+\ir functions/cache/note_change.sql
+\ir functions/cache/note_degraded.sql
+\ir functions/cache/cache_limits.sql
+\ir functions/cache/cache_trim.sql
+\ir functions/cache/cache_room.sql
+\ir functions/cache/cache_used.sql
+\ir functions/cache/cache_get.sql
+\ir functions/cache/cache_put.sql
+\ir functions/cache/clear_cache.sql
+\ir functions/cache/cache_counts.sql
+\ir functions/cache/cache_stats.sql
+\ir functions/cache/cached_search.sql
+\ir functions/cache/embed_questions.sql
+\ir functions/cache/purge_caches.sql
+
 \ir functions/search/text_configs_of.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
@@ -154,6 +180,7 @@
 \ir functions/operations/status.sql
 
 \ir triggers/ddl__partitions.sql
+\ir triggers/caches__changes.sql
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql

@@ -21,10 +21,13 @@ create table loci_private.row_queue (
     leased_at timestamptz,
     lease uuid,
     last_error jsonb,
-    enqueued_at timestamptz not null default now()
+    enqueued_at timestamptz not null default now(),
+    xid xid8 not null default pg_current_xact_id()
 );
 create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
+-- xid: the transaction that made a mark; caches ask for marks that are younger than what they hold.
+create index row_queue_marking on loci_private.row_queue (xid) where op in ('place', 'truncate', 'resync');
 
 -- Rows of large INSERTs: an entry stands for up to a thousand and costs the application a fraction of as many entries of
 -- row_queue. The drain unpacks it into those. Their queue_ids were taken when the rows were written and are their versions.

@@ -851,6 +851,8 @@ def footprint(db: Database) -> dict[str, Any]:
             " where n.nspname in ('loci', 'loci_private') and c.relkind in ('r', 'p')"
         )
     }
+    # A log of what changed, for the caches.
+    del counts["loci_private.changes"]
     for catalogue in ("pg_proc", "pg_trigger", "pg_depend", "pg_class", "pg_type", "pg_rewrite"):
         counts[catalogue] = db.value(f"select count(*) from {catalogue}")
     # Shared by all databases of the server, and others are at work in theirs.

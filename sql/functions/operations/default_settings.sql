@@ -38,6 +38,18 @@ insert into loci.settings (name, kind, default_value, minimum, maximum, descript
 ('jwt_issuer', 'text', null, null, null, 'Required iss claim; null: not checked.'),
 ('jwt_user_claim', 'text', 'sub', null, null, 'Claim that names the user: a user_id, or the e-mail address of a user.'),
 ('jwt_leeway_seconds', 'integer', '30', 0, 600, 'Tolerated clock difference for exp and nbf.'),
+('cache_search_seconds', 'integer', '3600', 0, 31536000, 'Results of loci.search() are kept this long, if nothing changes; 0: not at all.'),
+('cache_search_entries', 'integer', '10000', 0, 10000000, 'Results of loci.search() that are kept; 0: none.'),
+('cache_embedding_seconds', 'integer', '86400', 0, 31536000, 'Vectors of questions are kept this long; 0: not at all.'),
+('cache_embedding_entries', 'integer', '5000', 0, 10000000, 'Vectors of questions that are kept; 0: none.'),
+('cache_context_seconds', 'integer', '1800', 0, 31536000, 'Cache entries of kind context are kept this long; 0: not at all.'),
+('cache_context_entries', 'integer', '1000', 0, 10000000, 'Cache entries of kind context that are kept; 0: none.'),
+('cache_similarity_seconds', 'integer', '7200', 0, 31536000, 'Entries of kind similarity are kept this long; 0: not at all.'),
+('cache_similarity_entries', 'integer', '1000', 0, 10000000, 'Cache entries of kind similarity that are kept; 0: none.'),
+('cache_routing_seconds', 'integer', '3600', 0, 31536000, 'Cache entries of kind routing are kept this long; 0: not at all.'),
+('cache_routing_entries', 'integer', '500', 0, 10000000, 'Cache entries of kind routing that are kept; 0: none.'),
+('cache_response_seconds', 'integer', '3600', 0, 31536000, 'Cache entries of kind response are kept this long; 0: not at all.'),
+('cache_response_entries', 'integer', '1000', 0, 10000000, 'Cache entries of kind response that are kept; 0: none.'),
 ('job_history_days', 'integer', '7', 1, 3650, 'Rows of cron.job_run_details of Loci jobs older than this are removed.')
 on conflict (name) do update set
 kind = excluded.kind, default_value = excluded.default_value, minimum = excluded.minimum,

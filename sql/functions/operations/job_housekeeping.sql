@@ -17,8 +17,9 @@ begin
             and d.end_time < $1 - make_interval(days => $2)'
     using loci_private.now(), loci.setting('job_history_days')::integer;
     get diagnostics v_count = row_count;
+    perform loci_private.purge_caches();
     return v_count;
 end $$;
 comment on function loci_private.job_housekeeping() is
-'Remove old rows of cron.job_run_details, which pg_cron itself keeps for ever; returns how many.';
+'Tidy the caches, and remove old rows of cron.job_run_details, which pg_cron itself keeps for ever; returns how many of these.';
 revoke execute on function loci_private.job_housekeeping() from public;

@@ -71,6 +71,10 @@ begin
             where not exists (select from loci_private.chunks as c where c.chunk_id = e.chunk_id)',
             loci_private.model_table(v_model)
         );
+        get diagnostics v_count = row_count;
+        if v_count > 0 then
+            perform loci_private.note_change(null);
+        end if;
         v_total := v_total + loci_private.enqueue_missing(v_model);
     end loop;
     delete from loci_private.embed_queue as q

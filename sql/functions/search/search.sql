@@ -9,29 +9,18 @@ create or replace function loci.search(
     since timestamptz default null,
     until timestamptz default null
 )
-returns table (
-    source text,
-    key text,
-    chunk_id bigint,
-    ordinal integer,
-    content text,
-    title text,
-    scope_id uuid,
-    metadata jsonb,
-    score real,
-    similarity real,
-    vector_rank integer,
-    keyword_rank integer
-)
-language sql volatile parallel unsafe security definer
+returns setof loci.passage
+language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select *
-    from loci_private.search_text(
+begin
+    return query
+    select p.*
+    from loci_private.cached_search(
         search.query, search.k, search.mode, search.min_similarity, search.scopes, search.sources, search.metadata,
         search.since, search.until
-    )
-$$;
+    ) as p;
+end $$;
 comment on function loci.search(
     text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
 ) is

@@ -75,8 +75,7 @@ begin
         begin
             v_question := loci_private.redacted(array[search_text.query], v_scopes);
             foreach v_model in array v_models loop
-                v_vectors := v_vectors
-                    || loci_private.embed_texts(v_question, loci_private.query_config(v_model), 'query');
+                v_vectors := v_vectors || loci_private.embed_questions(v_question, v_model);
             end loop;
         exception when others then
             -- Words still find things while a model is out of reach.
@@ -86,6 +85,7 @@ begin
             get stacked diagnostics v_message = message_text;
             raise notice 'searching by words only: %', v_message;
             v_models := '{}';
+            perform loci_private.note_degraded();
         end;
     else
         v_models := '{}';

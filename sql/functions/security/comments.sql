@@ -73,3 +73,8 @@ comment on table loci_private.source_rows is 'One row a searchable row of a watc
 comment on table loci_private.chunks is 'Passages of those rows: what full-text search reads and what is embedded.';
 comment on table loci_private.model_health is 'Models whose gateway is to be left alone for a while, and why.';
 comment on table loci_private.model_usage is 'What embedding has cost, a row a model and day.';
+comment on type loci.passage is 'One row of loci.search().';
+
+comment on table loci_private.cache is 'What was found out before; what is in it may go at any time.';
+comment on table loci_private.changes is 'Which transactions changed what searches in a scope find: what is cached from before is worthless.';
+comment on table loci_private.change_moments is 'Moments that tell which changes are older than anything cached.';

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30aa92e63dbf05f92aaa2043d448ea443e70156add5e972990aa4ebeef712471"
+sql_hash = "fdbf971fae01dad48b95044a94a3bf5655480a9ef4b7f8e564343adad57e7661"
 version = "0.1.0.dev0"
 
 

@@ -30,14 +30,15 @@ INSTALLERS_TOOLS = {
     "loci_private.caller",
     "loci_private.give_reader",
     "loci_private.job_housekeeping",
+    "loci_private.job_indexes",
     "loci_private.probe_source",
     "loci_private.require_owner",
     "loci_private.schedule_job",
 }
 # Called by functions of loci_owner, and by nobody else: makes again what watch() made for a table.
 INSTALLERS_REPAIRS = {"loci_private.refresh_source"}
-# Takes no arguments and only shows Loci's own jobs.
-INSTALLERS_VIEWS = {"loci_private.cron_jobs"}
+# Take no arguments and only show Loci's own jobs and builds.
+INSTALLERS_VIEWS = {"loci_private.cron_jobs", "loci_private.index_builds"}
 
 
 def names(database: Database, sql: str) -> list[str]:

@@ -5,7 +5,7 @@ declare
     v_object record;
     v_superuser_functions constant text[] := array[
         'watch', 'unwatch', 'adopt_pgai_vectorizer', 'build_source_readers', 'build_source_triggers', 'probe_source', 'give_reader',
-        'require_owner', 'refresh_source', 'caller', 'schedule_job', 'cron_jobs', 'job_housekeeping', 'drain'
+        'require_owner', 'refresh_source', 'caller', 'schedule_job', 'cron_jobs', 'job_housekeeping', 'job_indexes', 'index_builds', 'drain'
     ];
 begin
     grant create on schema loci_private to loci_owner;

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "fdbf971fae01dad48b95044a94a3bf5655480a9ef4b7f8e564343adad57e7661"
+sql_hash = "6c2fc6349bd415711dc17ec83f36ed5833e69e5ab21533d063232b4de8b99d77"
 version = "0.1.0.dev0"
 
 

@@ -8,6 +8,9 @@ declare
     v_job text;
     v_count integer := 0;
 begin
+    if not exists (select from pg_extension as e where e.extname = 'pg_cron') then
+        return 0;
+    end if;
     for v_plan in select p.* from loci_private.index_plan() as p loop
         v_job := format('loci index %s', v_plan.model_id);
         if v_plan.statement is not null then

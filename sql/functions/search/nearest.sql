@@ -32,7 +32,7 @@ begin
             using errcode = 'LC305', hint = 'loci.embed(text) makes one.';
     end if;
     v_model := loci_private.model_for(nearest.model, (nearest.filter).scopes);
-    if v_model.model_id is null then
+    if v_model.model_id is null or cardinality((nearest.filter).scopes) = 0 then
         return;
     end if;
     if public.vector_dims(nearest.query) <> v_model.dimensions then

@@ -18,7 +18,10 @@ set hnsw.max_scan_tuples = 20000
 as $$
 #variable_conflict use_column
 declare
-    v_filter text := loci_private.filter_sql(vector_candidates.filter);
+    -- Marked rows are rare, and a statement that need not look for them is planned and run in less time.
+    v_filter text := loci_private.filter_sql(vector_candidates.filter, exists (
+        select from loci_private.row_queue as q where q.op in ('place', 'truncate', 'resync')
+    ));
     v_table text := loci_private.model_table(vector_candidates.model_id);
     v_route record;
     v_ids bigint[];

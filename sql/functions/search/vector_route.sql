@@ -104,7 +104,7 @@ begin
     path := 'index';
     reason := 'too many vectors to compare them all';
     -- The graph is walked wide enough to meet so many visible vectors as a good answer takes, and further if it did not.
-    candidates := case when v_binary then greatest(8 * want, 100) else 2 * want end;
+    candidates := case when v_binary then 50 + 12 * want else 2 * want end;
     ef_search := least(1000, case
         when v_binary then greatest(120 + 5 * want, 1.2 * candidates * total / visible)
         else 120 + 5 * want + 3.0 * want * total / visible

@@ -133,7 +133,13 @@
 \ir functions/pipeline/text_config_of.sql
 
 \ir functions/search/filter_sql.sql
+\ir functions/search/search_filter.sql
+\ir functions/search/check_k.sql
 \ir functions/search/similarity_sql.sql
+\ir functions/search/indexed_sql.sql
+\ir functions/search/nearness_sql.sql
+\ir functions/search/count_vectors.sql
+\ir functions/search/vector_route.sql
 \ir functions/search/vector_candidates.sql
 \ir functions/search/keyword_candidates.sql
 \ir functions/cache/check_cache_kind.sql
@@ -159,6 +165,9 @@
 \ir functions/cache/purge_caches.sql
 
 \ir functions/search/text_configs_of.sql
+\ir functions/search/model_for.sql
+\ir functions/search/nearest.sql
+\ir functions/search/similar_rows.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
 \ir functions/search/hidden_rows.sql
@@ -166,15 +175,21 @@
 \ir functions/search/keyword_query.sql
 \ir functions/search/models_of.sql
 \ir functions/search/search.sql
-\ir functions/search/visible_vectors.sql
+\ir functions/search/search_vector.sql
+\ir functions/search/similar.sql
+\ir functions/search/explain_search.sql
 
 \ir functions/operations/check_schedule.sql
 \ir functions/operations/cron_database.sql
 \ir functions/operations/schedule_jobs.sql
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
+\ir functions/operations/index_builds.sql
+\ir functions/operations/index_plan.sql
 \ir functions/operations/job_housekeeping.sql
+\ir functions/operations/job_indexes.sql
 \ir functions/operations/jobs.sql
+\ir functions/operations/model_indexes.sql
 \ir functions/operations/progress.sql
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
@@ -202,4 +217,5 @@
 
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
+\ir jobs/indexes.sql
 \ir jobs/reconcile.sql

@@ -31,6 +31,7 @@ INSTALLERS_TOOLS = {
     "loci_private.follow_tables",
     "loci_private.give_reader",
     "loci_private.job_housekeeping",
+    "loci_private.job_indexes",
     "loci_private.probe_source",
     "loci_private.require_owner",
     "loci_private.schedule_job",
@@ -40,8 +41,13 @@ INSTALLERS_TOOLS = {
 INSTALLERS_EARS = {"loci_private.follow_partitions", "loci_private.forget_tables"}
 # Called by functions of loci_owner, and by nobody else: makes again what watch() made for a table.
 INSTALLERS_REPAIRS = {"loci_private.refresh_source"}
-# Take no arguments and only show Loci's own jobs, where pg_cron lives, and which sessions are alive.
-INSTALLERS_VIEWS = {"loci_private.cron_database", "loci_private.cron_jobs", "loci_private.sessions"}
+# Take no arguments and only show Loci's own jobs and builds, where pg_cron lives, and which sessions are alive.
+INSTALLERS_VIEWS = {
+    "loci_private.cron_database",
+    "loci_private.cron_jobs",
+    "loci_private.index_builds",
+    "loci_private.sessions",
+}
 # Takes no arguments: makes the jobs that are defined, as the settings say.
 INSTALLERS_SCHEDULER = {"loci.schedule_jobs"}
 

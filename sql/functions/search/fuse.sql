@@ -38,7 +38,7 @@ begin
             from (
                 select c.chunk_id, row_number() over (partition by m.n order by c.distance, c.chunk_id) as place
                 from unnest($1) with ordinality as m (model_id, n)
-                cross join lateral loci_private.vector_candidates(m.model_id, ($2)[m.n], $4, $6, $7) as c
+                cross join lateral loci_private.vector_candidates(m.model_id, ($2)[m.n]::public.halfvec, $4, $6, $7) as c
             ) as v
             group by v.chunk_id
         ), by_words as (

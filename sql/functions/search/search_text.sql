@@ -28,44 +28,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict error
 declare
-    v_scopes uuid[] := loci.visible_scopes();
-    v_sources integer[];
+    v_filter loci_private.search_filter;
+    v_scopes uuid[];
     v_models integer[];
     v_vectors text[] := '{}';
     v_words tsquery;
     v_question text[];
     v_model integer;
-    v_unknown text;
     v_message text;
 begin
     if search_text.query is null or btrim(search_text.query) = '' then
         raise exception 'the query is empty' using errcode = 'LC300', hint = 'Pass the question as text.';
     end if;
-    if search_text.k is null or search_text.k not between 1 and 1000 then
-        raise exception 'k is %, out of range', coalesce(search_text.k::text, 'null')
-            using errcode = 'LC302', hint = 'Ask for 1 to 1000 rows.';
-    end if;
+    perform loci_private.check_k(search_text.k);
     if search_text.mode is null or search_text.mode not in ('hybrid', 'vector', 'keyword') then
         raise exception 'there is no search mode "%"', coalesce(search_text.mode, 'null')
             using errcode = 'LC303', hint = 'Use hybrid, vector or keyword.';
     end if;
-    if search_text.sources is not null then
-        select array_agg(s.source_id) into v_sources
-        from loci_private.sources as s
-        where s.name = any(search_text.sources);
-        v_sources := coalesce(v_sources, '{}');
-        select string_agg(format('"%s"', n), ', ') into v_unknown
-        from unnest(search_text.sources) as n
-        where not exists (select from loci_private.sources as s where s.name = n);
-        if v_unknown is not null then
-            raise exception 'there is no source %', v_unknown
-                using errcode = 'LC249', hint = 'Sources are named when a table is watched; "documents" is built in.';
-        end if;
-    end if;
-    -- Scopes asked for narrow what is visible and never widen it.
-    if search_text.scopes is not null then
-        v_scopes := array(select v from unnest(v_scopes) as v where v = any(search_text.scopes));
-    end if;
+    v_filter := loci_private.search_filter(
+        search_text.scopes, search_text.sources, search_text.metadata, search_text.since, search_text.until
+    );
+    v_scopes := v_filter.scopes;
     if cardinality(v_scopes) = 0 then
         return;
     end if;
@@ -94,11 +77,7 @@ begin
         v_words := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
     end if;
     return query select f.* from loci_private.fuse(
-        v_models, v_vectors, v_words,
-        row(
-            v_scopes, loci.current_principals(), v_sources, search_text.metadata, search_text.since, search_text.until
-        )::loci_private.search_filter,
-        search_text.k, search_text.min_similarity
+        v_models, v_vectors, v_words, v_filter, search_text.k, search_text.min_similarity
     ) as f;
 end $$;
 comment on function loci_private.search_text(

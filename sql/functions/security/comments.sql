@@ -13,6 +13,8 @@ comment on column loci.embedding_models.query_prefix is 'Put in front of every q
 comment on column loci.embedding_models.passage_prefix is 'Put in front of every passage, because the model was trained so.';
 comment on column loci.embedding_models.max_batch is 'Most texts a request.';
 comment on column loci.embedding_models.max_tokens is 'Longest text the model takes.';
+comment on column loci.embedding_models.quantization is
+'binary: the index holds one bit a dimension, and what it finds is compared by the whole vectors; none: whole vectors.';
 
 comment on table loci.organizations is 'Tenants. An organization is a scope: all of its members see the rows that live in it.';
 comment on column loci.organizations.embedding_model is 'Model of its rows; null: the default model.';

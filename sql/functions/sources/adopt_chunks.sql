@@ -8,15 +8,8 @@ as $$
 declare
     v_table text := loci_private.model_table(model_id);
     v_model loci.embedding_models;
-    v_empty boolean;
 begin
     select m.* into strict v_model from loci.embedding_models as m where m.model_id = adopt_chunks.model_id;
-    execute format('select not exists (select from loci_private.%I)', v_table) into v_empty;
-    if v_empty then
-        -- Built in one go it takes a fraction of the time.
-        execute format('drop index if exists loci_private.%I', v_table || '_hnsw');
-    end if;
-
     -- Version 0: older than every change. A row of which anything is in doubt is left to the drain.
     execute format(
         $copy$
@@ -70,9 +63,6 @@ begin
         $copy$, adopt_chunks.reader, v_table
     ) into row_count, chunk_count
     using adopt_chunks.source_id, loci_private.now(), adopt_chunks.verbatim, v_model.tokenizer;
-    if v_empty then
-        perform loci_private.create_model_table(v_model.model_id, v_model.dimensions);
-    end if;
 end $$;
 comment on function loci_private.adopt_chunks(integer, integer, text, boolean) is
 'Take over chunks and vectors that others made, as they are; verbatim: chunks are pieces of their row''s text. Rows of which anything is in doubt are left out.';

@@ -45,7 +45,14 @@
 \ir functions/models/query_config.sql
 \ir functions/models/embed_texts.sql
 \ir functions/models/embed_batch.sql
-\ir functions/models/activate_complete_models.sql
+\ir functions/models/chunking_for.sql
+\ir functions/models/planned_chunkings.sql
+\ir functions/models/plan_chunkings.sql
+\ir functions/models/chunking_uses.sql
+\ir functions/models/wanted_vectors.sql
+\ir functions/models/is_complete.sql
+\ir functions/models/rejoin_default.sql
+\ir functions/models/activate_complete.sql
 \ir functions/models/add_gateway.sql
 \ir functions/models/add_embedding_model.sql
 \ir functions/models/assign_model.sql
@@ -82,6 +89,8 @@
 \ir functions/sources/sources.sql
 \ir functions/sources/trigger_failed.sql
 \ir functions/sources/unwatch.sql
+\ir functions/sources/register_source.sql
+\ir functions/sources/set_chunking.sql
 \ir functions/sources/watch.sql
 \ir functions/sources/adopt_chunks.sql
 \ir functions/sources/build_pgai_reader.sql
@@ -91,15 +100,17 @@
 \ir functions/sources/adopt_pgai_vectorizer.sql
 
 \ir functions/pipeline/break_source.sql
-\ir functions/pipeline/chunking_of.sql
+\ir functions/pipeline/chunkings_of.sql
 \ir functions/pipeline/claim.sql
 \ir functions/pipeline/claim_chunks.sql
 \ir functions/pipeline/claim_rows.sql
+\ir functions/pipeline/clear_surplus.sql
 \ir functions/pipeline/count_tokens.sql
 \ir functions/pipeline/done.sql
 \ir functions/pipeline/drain.sql
 \ir functions/pipeline/fail.sql
 \ir functions/pipeline/failures.sql
+\ir functions/pipeline/feed_rows.sql
 \ir functions/pipeline/forget_rows.sql
 \ir functions/pipeline/known_vectors.sql
 \ir functions/pipeline/pending_models.sql
@@ -107,6 +118,7 @@
 \ir functions/pipeline/put_back.sql
 \ir functions/pipeline/read_rows.sql
 \ir functions/pipeline/reconcile.sql
+\ir functions/pipeline/remove_chunks.sql
 \ir functions/pipeline/retry_failures.sql
 \ir functions/pipeline/row_fingerprint.sql
 \ir functions/pipeline/source_config.sql
@@ -128,6 +140,7 @@
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
 \ir functions/search/hidden_rows.sql
+\ir functions/search/hidden_sets.sql
 \ir functions/search/hidden_sources.sql
 \ir functions/search/keyword_query.sql
 \ir functions/search/models_of.sql
@@ -138,6 +151,7 @@
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/job_housekeeping.sql
 \ir functions/operations/jobs.sql
+\ir functions/operations/switches.sql
 \ir functions/operations/progress.sql
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30aa92e63dbf05f92aaa2043d448ea443e70156add5e972990aa4ebeef712471"
+sql_hash = "71c647bdcb43d7a3666fd78ff8fe1559a964c370c4111a46ee712bd3c450c750"
 version = "0.1.0.dev0"
 
 

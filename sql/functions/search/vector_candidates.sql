@@ -6,7 +6,7 @@ create or replace function loci_private.vector_candidates(
     want integer
 )
 returns table (chunk_id bigint, distance double precision)
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 set hnsw.iterative_scan = 'relaxed_order'
 set hnsw.ef_search = 100

@@ -60,6 +60,9 @@ comment on table loci_private.installation is 'What is installed; one row.';
 comment on table loci_private.gateways is 'Endpoints that models are served by, and how they are doing.';
 comment on table loci_private.scopes is 'Every organization, project and user; kept by triggers on their tables.';
 comment on table loci_private.model_assignments is 'Which model an organization''s rows use, and which one is filling for it.';
+comment on table loci_private.chunkings is 'Ways in which the rows of a source are or were cut into chunks.';
+comment on table loci_private.chunking_assignments is
+'Which of them is in use for the organizations of a model assignment, and which one is filling for them.';
 comment on table loci_private.sources is 'Watched tables and the expressions that read their rows.';
 comment on table loci_private.row_queue is 'Rows of watched tables that changed and have not been worked off.';
 comment on table loci_private.embed_queue is 'Chunks that still need a vector of a model.';

@@ -20,6 +20,7 @@ INSTALLERS_DOORS = {
     # function -> how it looks at its caller before it does anything
     "loci.watch": "loci_private.require_owner(relation)",
     "loci.unwatch": "loci_private.require_owner(unwatch.relation)",
+    "loci.set_chunking": "loci_private.require_owner(relation)",
     "loci.adopt_pgai_vectorizer": "loci_private.require_owner(v_relation)",
     "loci.drain": "set role loci_worker",
 }
@@ -33,6 +34,7 @@ INSTALLERS_TOOLS = {
     "loci_private.job_housekeeping",
     "loci_private.job_indexes",
     "loci_private.probe_source",
+    "loci_private.register_source",
     "loci_private.require_owner",
     "loci_private.schedule_job",
     "loci_private.unfollow_table",

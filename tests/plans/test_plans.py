@@ -113,17 +113,17 @@ def people(db: Database) -> People:
     db.execute(
         """
         insert into loci_private.chunks (
-            row_id, source_id, organization_id, scope_id, ordinal, content, text_hash, token_count, lexemes, created_at, updated_at
+            row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, text_hash, token_count, lexemes, created_at, updated_at
         )
-        select row_id, 1, organization_id, scope_id, 0, t.t, sha256(convert_to(t.t, 'UTF8')), 5, to_tsvector('english', t.t), now(), now()
+        select row_id, 1, (select active_chunking from loci_private.chunking_assignments where source_id = 1), organization_id, scope_id, 0, t.t, sha256(convert_to(t.t, 'UTF8')), 5, to_tsvector('english', t.t), now(), now()
         from loci_private.source_rows, lateral (select 'text ' || row_id || ' apple' || row_id % 500 as t) as t
         """
     )
     db.execute(f"drop index {table}_hnsw")
     db.execute(
         f"""
-        insert into {table} (chunk_id, row_id, source_id, organization_id, scope_id, embedding, created_at)
-        select c.chunk_id, c.row_id, 1, c.organization_id, c.scope_id,
+        insert into {table} (chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, embedding, created_at)
+        select c.chunk_id, c.row_id, 1, c.chunking_id, c.organization_id, c.scope_id,
             (select array_agg(random() - 0.5) from generate_series(1, 16) as n where n + 0 * c.chunk_id > 0)::vector::halfvec, now()
         from loci_private.chunks as c
         """

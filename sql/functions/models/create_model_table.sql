@@ -11,6 +11,7 @@ begin
             chunk_id bigint not null primary key,
             row_id bigint not null,
             source_id integer not null,
+            chunking_id integer not null,
             organization_id uuid,
             scope_id uuid not null,
             audience uuid[],

@@ -23,8 +23,15 @@ begin
     select 'model', a.active_model is not distinct from a.target_model and h.model_id is null,
         case
             when a.active_model is not distinct from a.target_model then format('%s (%s, %s dimensions)', t.name, t.provider, t.dimensions)
-            else format('%s is filling, %s chunks to go; queries use %s', t.name,
-                (select count(*) from loci_private.embed_queue as q where q.model_id = t.model_id), coalesce(m.name, 'none'))
+            else format('%s is filling, chunks to go: %s; queries use %s', t.name,
+                (select count(*) from loci_private.embed_queue as q where q.model_id = t.model_id)
+                || case
+                    when exists (
+                        select from loci_private.chunking_assignments as c
+                        where c.assignment_id = a.assignment_id and c.active_chunking <> c.target_chunking
+                            and c.fed_row < 9223372036854775807
+                    ) then ' and more rows to split' else ''
+                end, coalesce(m.name, 'none'))
         end || coalesce(' for ' || o.name, '')
         || case when h.model_id is null then '' else format(
             '; its gateway is left alone until %s: %s (%s)',

@@ -21,9 +21,10 @@ begin
     ) as c;
     execute format(
         'insert into loci_private.%I (
-            chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at
+            chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, created_at
         )
-        select c.chunk_id, c.row_id, c.source_id, c.organization_id, c.scope_id, c.audience, v.embedding::public.halfvec, $4
+        select c.chunk_id, c.row_id, c.source_id, c.chunking_id, c.organization_id, c.scope_id, c.audience,
+            v.embedding::public.halfvec, $4
         from unnest($1, $2) as v (chunk_id, embedding)
         join loci_private.chunks as c on c.chunk_id = v.chunk_id
         where c.chunk_id = any($3)

@@ -18,6 +18,10 @@ as $$
             || case when filter.until is not null then ' and r.updated_at < ($1).until' else '' end || ')'
             else ''
         end
+        || case when filter.hidden is not null then
+            ' and (x.chunking_id || ''/'' || coalesce(x.organization_id::text, '''')) <> all(($1).hidden)'
+            else ''
+        end
 $$;
 comment on function loci_private.filter_sql(loci_private.search_filter, boolean) is
 'SQL text of what a search may find, over a row x of chunks or vectors; $1 is the filter itself. marked: false when no row is marked as deleted or moved.';

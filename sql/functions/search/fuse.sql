@@ -20,7 +20,7 @@ returns table (
     vector_rank integer,
     keyword_rank integer
 )
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 set jit = off
 -- Room to keep the hidden rows in a hash table, however many there are.

@@ -7,7 +7,7 @@ create or replace function loci_private.keyword_candidates(
     want integer
 )
 returns table (chunk_id bigint, rank double precision)
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column

@@ -27,7 +27,8 @@ begin
         v_scopes := array(select v from unnest(v_scopes) as v where v = any(search_filter.scopes));
     end if;
     return row(
-        v_scopes, loci.current_principals(), v_sources, search_filter.metadata, search_filter.since, search_filter.until
+        v_scopes, loci.current_principals(), v_sources, search_filter.metadata, search_filter.since, search_filter.until,
+        loci_private.hidden_sets(v_scopes)
     )::loci_private.search_filter;
 end $$;
 comment on function loci_private.search_filter(uuid [], text [], jsonb, timestamptz, timestamptz) is

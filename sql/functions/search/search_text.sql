@@ -31,7 +31,7 @@ declare
     v_filter loci_private.search_filter;
     v_scopes uuid[];
     v_models integer[];
-    v_vectors text[] := '{}';
+    v_vectors text[];
     v_words tsquery;
     v_question text[];
     v_model integer;
@@ -53,11 +53,19 @@ begin
         return;
     end if;
 
-    v_models := loci_private.models_of(v_scopes);
-    if search_text.mode <> 'keyword' then
+    if search_text.mode <> 'vector' then
+        v_words := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
+    end if;
+    -- Embedding takes time, and meanwhile another model may come into use. So everything is looked up in one snapshot, and
+    -- only if the question was embedded with the models in use there.
+    loop
+        v_models := case when search_text.mode <> 'keyword' then loci_private.models_of(v_scopes) end;
+        v_vectors := '{}';
         begin
-            v_question := loci_private.redacted(array[search_text.query], v_scopes);
-            foreach v_model in array v_models loop
+            if v_models is not null and v_question is null then
+                v_question := loci_private.redacted(array[search_text.query], v_scopes);
+            end if;
+            foreach v_model in array coalesce(v_models, '{}') loop
                 v_vectors := v_vectors || loci_private.embed_questions(v_question, v_model);
             end loop;
         exception when others then
@@ -67,18 +75,21 @@ begin
             end if;
             get stacked diagnostics v_message = message_text;
             raise notice 'searching by words only: %', v_message;
-            v_models := '{}';
+            v_models := null;
+            v_vectors := '{}';
             perform loci_private.note_degraded();
         end;
-    else
-        v_models := '{}';
-    end if;
-    if search_text.mode <> 'vector' then
-        v_words := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
-    end if;
-    return query select f.* from loci_private.fuse(
-        v_models, v_vectors, v_words, v_filter, search_text.k, search_text.min_similarity
-    ) as f;
+        return query select f.* from loci_private.fuse(
+            coalesce(v_models, '{}'), v_vectors, v_words,
+            row(
+                v_filter.scopes, v_filter.principals, v_filter.sources, v_filter.metadata, v_filter.since, v_filter.until,
+                loci_private.hidden_sets(v_scopes)
+            )::loci_private.search_filter,
+            search_text.k, search_text.min_similarity
+        ) as f
+        where v_models is null or loci_private.models_of(v_scopes) = v_models;
+        exit when found or v_models is null or loci_private.models_of(v_scopes) = v_models;
+    end loop;
 end $$;
 comment on function loci_private.search_text(
     text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz

@@ -6,7 +6,7 @@ create or replace function loci_private.vector_candidates(
     want integer
 )
 returns table (chunk_id bigint, distance double precision)
-language plpgsql volatile parallel unsafe rows 50
+language plpgsql stable parallel unsafe rows 50
 set search_path = pg_catalog, pg_temp
 set jit = off
 -- Room for the graph's scan and for hidden rows, however many there are.

@@ -62,6 +62,9 @@ comment on table loci_private.installation is 'What is installed; one row.';
 comment on table loci_private.gateways is 'Endpoints that models are served by, and how they are doing.';
 comment on table loci_private.scopes is 'Every organization, project and user; kept by triggers on their tables.';
 comment on table loci_private.model_assignments is 'Which model an organization''s rows use, and which one is filling for it.';
+comment on table loci_private.chunkings is 'Ways in which the rows of a source are or were cut into chunks.';
+comment on table loci_private.chunking_assignments is
+'Which of them is in use for the organizations of a model assignment, and which one is filling for them.';
 comment on table loci_private.sources is 'Watched tables and the expressions that read their rows.';
 comment on table loci_private.source_tables is 'Tables that have the triggers of a source: the watched one and its partitions.';
 comment on table loci_private.row_bulk is 'Rows that large INSERTs wrote to watched tables, many an entry, until they are unpacked into row_queue.';

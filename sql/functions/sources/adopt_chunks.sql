@@ -8,8 +8,19 @@ as $$
 declare
     v_table text := loci_private.model_table(model_id);
     v_model loci.embedding_models;
+    v_chunking integer;
 begin
     select m.* into strict v_model from loci.embedding_models as m where m.model_id = adopt_chunks.model_id;
+    -- They stand for the chunks that Loci would cut for this model, and in for those of the model in use until then.
+    insert into loci_private.chunkings (source_id, tokenizer, max_tokens, size, overlap, adopted)
+    select s.source_id, p.tokenizer, p.max_tokens, p.size, p.overlap, true
+    from loci_private.sources as s
+    cross join lateral loci_private.chunking_for(v_model, s.chunk_tokens, s.chunk_overlap) as p
+    where s.source_id = adopt_chunks.source_id
+    returning chunking_id into v_chunking;
+    update loci_private.chunking_assignments as a
+    set adopted_chunking = v_chunking
+    where a.source_id = adopt_chunks.source_id;
     -- Version 0: older than every change. A row of which anything is in doubt is left to the drain.
     execute format(
         $copy$
@@ -36,10 +47,10 @@ begin
             returning row_id, key, organization_id, scope_id, audience
         ), texts as (
             insert into loci_private.chunks (
-                row_id, source_id, organization_id, scope_id, audience, ordinal, context, content, text_hash, token_count,
+                row_id, source_id, chunking_id, organization_id, scope_id, audience, ordinal, context, content, text_hash, token_count,
                 metadata, lexemes, created_at, updated_at
             )
-            select a.row_id, $1, a.organization_id, a.scope_id, a.audience, r.ordinal, r.context, r.content,
+            select a.row_id, $1, $5, a.organization_id, a.scope_id, a.audience, r.ordinal, r.context, r.content,
                 sha256(convert_to(concat_ws(E'\n\n', r.context, r.content), 'UTF8')),
                 loci_private.count_tokens(r.content, $4), '{}',
                 to_tsvector(loci_private.text_config_of(a.organization_id), concat_ws(E'\n\n', r.context, r.content)), $2, $2
@@ -49,9 +60,9 @@ begin
             returning chunk_id, row_id, ordinal
         ), vectors as (
             insert into loci_private.%2$I (
-                chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at
+                chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, created_at
             )
-            select t.chunk_id, t.row_id, $1, a.organization_id, a.scope_id, a.audience,
+            select t.chunk_id, t.row_id, $1, $5, a.organization_id, a.scope_id, a.audience,
                 public.l2_normalize(r.embedding)::public.halfvec, $2
             from texts as t
             join adopted as a on a.row_id = t.row_id
@@ -62,7 +73,7 @@ begin
         select (select count(*) from adopted), (select count(*) from vectors)
         $copy$, adopt_chunks.reader, v_table
     ) into row_count, chunk_count
-    using adopt_chunks.source_id, loci_private.now(), adopt_chunks.verbatim, v_model.tokenizer;
+    using adopt_chunks.source_id, loci_private.now(), adopt_chunks.verbatim, v_model.tokenizer, v_chunking;
 end $$;
 comment on function loci_private.adopt_chunks(integer, integer, text, boolean) is
 'Take over chunks and vectors that others made, as they are; verbatim: chunks are pieces of their row''s text. Rows of which anything is in doubt are left out.';

@@ -40,6 +40,8 @@ begin
         update loci_private.sources as s
         set watched = false
         where s.source_id = v_source.source_id;
+        -- It cannot be read any more: what is being switched stays with the chunks in use.
+        perform loci_private.plan_chunkings();
     end if;
     return true;
 end $$;

@@ -108,7 +108,6 @@
 \ir functions/sources/adopt_pgai_vectorizer.sql
 
 \ir functions/pipeline/break_source.sql
-\ir functions/pipeline/chunking_of.sql
 \ir functions/pipeline/sessions.sql
 \ir functions/pipeline/put_back.sql
 \ir functions/pipeline/release.sql

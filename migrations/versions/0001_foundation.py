@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "eea10fbe691d99c4d46c019d9e0722f95a6160c1e9007fe9ba263772be3f42aa"
+sql_hash = "0e3858f8582eac570357f9f2a48c859bc3f3f7be280b61adee678b0bd64d11c2"
 version = "0.1.0.dev0"
 
 

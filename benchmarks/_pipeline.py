@@ -103,7 +103,7 @@ def ready_rows(connection: psycopg.Connection[Any], dimensions: int) -> list[str
     """What the drain would write for the chunks, as lines of COPY, made beforehand."""
     lines = []
     for chunk in connection.execute(
-        "select chunk_id, row_id, source_id, organization_id, scope_id, concat_ws(E'\\n\\n', context, content) "
+        "select chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, concat_ws(E'\\n\\n', context, content) "
         "from loci_private.chunks order by chunk_id"
     ).fetchall():
         *places, text = chunk
@@ -114,7 +114,8 @@ def ready_rows(connection: psycopg.Connection[Any], dimensions: int) -> list[str
 
 def copy_rows(connection: psycopg.Connection[Any], table: str, lines: list[str]) -> None:
     statement = (
-        f"copy {table} (chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at) "
+        f"copy {table} (chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, "
+        "created_at) "
         "from stdin"
     )
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:

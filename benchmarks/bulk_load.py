@@ -81,9 +81,10 @@ def _add_chunks(connection: psycopg.Connection[Any], count: int) -> None:
         "(source_id, key, version, placed_version, organization_id, scope_id, updated_at) "
         "select s.source_id, n::text, n, n, %s, %s, now() from loci_private.sources as s, generate_series(1, %s) as n "
         "where s.name = 'documents' returning row_id, source_id, key) "
-        "insert into loci_private.chunks (row_id, source_id, organization_id, scope_id, ordinal, content, text_hash, "
-        "token_count, lexemes, created_at, updated_at) "
-        "select row_id, source_id, %s, %s, 0, 'text ' || key, sha256(convert_to('text ' || key, 'UTF8')), 2, "
+        "insert into loci_private.chunks (row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, "
+        "text_hash, token_count, lexemes, created_at, updated_at) "
+        "select row_id, source_id, (select c.active_chunking from loci_private.chunking_assignments as c "
+        "where c.source_id = rows.source_id limit 1), %s, %s, 0, 'text ' || key, sha256(convert_to('text ' || key, 'UTF8')), 2, "
         "to_tsvector('simple', 'text ' || key), now(), now() from rows",
         (scope, scope, count, scope, scope),
     )
@@ -92,7 +93,7 @@ def _add_chunks(connection: psycopg.Connection[Any], count: int) -> None:
 
 def _store(connection: psycopg.Connection[Any], lines: list[str]) -> float:
     """Seconds that it takes to lease all chunks and store their vectors, batch by batch, as a drain does."""
-    vectors = {int(line.partition("\t")[0]): line.split("\t")[6] for line in lines}
+    vectors = {int(line.partition("\t")[0]): line.split("\t")[7] for line in lines}
     model = one(connection, "select model_id from loci.embedding_models where name = %s", MODEL)
     begun = time.perf_counter()
     while True:

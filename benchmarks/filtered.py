@@ -171,15 +171,16 @@ def _load(
         (name,),
     )
     connection.execute(
-        "insert into loci_private.chunks (row_id, source_id, organization_id, scope_id, ordinal, content, text_hash, "
-        "token_count, lexemes, created_at, updated_at) "
-        "select row_id, 1, organization_id, scope_id, 0, key, sha256(convert_to(key, 'UTF8')), 1, '', now(), now() "
+        "insert into loci_private.chunks (row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, "
+        "text_hash, token_count, lexemes, created_at, updated_at) "
+        "select row_id, 1, (select active_chunking from loci_private.chunking_assignments where source_id = 1 limit 1), "
+        "organization_id, scope_id, 0, key, sha256(convert_to(key, 'UTF8')), 1, '', now(), now() "
         "from loci_private.source_rows where starts_with(key, %s) order by row_id",
         (name,),
     )
     connection.execute(
-        f"insert into {table} (chunk_id, row_id, source_id, organization_id, scope_id, embedding, created_at) "
-        "select c.chunk_id, c.row_id, 1, c.organization_id, c.scope_id, g.embedding::halfvec, now() "
+        f"insert into {table} (chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, embedding, created_at) "
+        "select c.chunk_id, c.row_id, 1, c.chunking_id, c.organization_id, c.scope_id, g.embedding::halfvec, now() "
         "from given as g join loci_private.source_rows as r on r.key = %s || g.n "
         "join loci_private.chunks as c on c.row_id = r.row_id order by g.n".encode(),
         (name,),

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "0e3858f8582eac570357f9f2a48c859bc3f3f7be280b61adee678b0bd64d11c2"
+sql_hash = "ba3bc403c879fed81e2af2309851115c044609cc9402cd20a6d7839832298dbb"
 version = "0.1.0.dev0"
 
 

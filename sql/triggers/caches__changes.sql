@@ -86,12 +86,16 @@ for each statement execute function loci_private.note_everything();
 create or replace trigger redaction_patterns__caches
 after insert or update or delete on loci.redaction_patterns
 for each statement execute function loci_private.note_everything();
+-- By row: the drain looks every time whether there is something to switch, and mostly there is not.
 create or replace trigger model_assignments__caches
 after insert or update or delete on loci_private.model_assignments
-for each statement execute function loci_private.note_everything();
+for each row execute function loci_private.note_everything();
+create or replace trigger chunking_assignments__caches
+after update of active_chunking, adopted_chunking on loci_private.chunking_assignments
+for each row execute function loci_private.note_everything();
 create or replace trigger sources__caches
 after update of name or delete on loci_private.sources
-for each statement execute function loci_private.note_everything();
+for each row execute function loci_private.note_everything();
 -- Without its changes the cache would believe what it holds.
 create or replace trigger changes__truncated
 after truncate on loci_private.changes

@@ -16,6 +16,7 @@ from benchmarks.__main__ import names
 from tests.database import ROOT
 
 TINY = {
+    "cache": ["--cache-rows=20", "--cache-projects=2", "--cache-seconds=1"],
     "bulk_load": ["--load-rows=20", "--load-dimensions=8"],
     "drain": ["--drain-chunks=20", "--drain-dimensions=8", "--drain-latency=1"],
     "search": ["--rows=30", "--queries=2"],

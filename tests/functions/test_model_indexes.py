@@ -145,8 +145,8 @@ def test_pg_cron_builds_what_is_due(cron_db: Database) -> None:
     scheduled = "select command from cron.job where jobname = %s"
     try:
         db.execute(
-            f"insert into {table} (chunk_id, row_id, source_id, scope_id, embedding, created_at) "
-            "select -n, -n, 1, gen_random_uuid(), array_fill(n, array[16])::vector::halfvec, now() from generate_series(1, 30) as n"
+            f"insert into {table} (chunk_id, row_id, source_id, chunking_id, scope_id, embedding, created_at) "
+            "select -n, -n, 1, 1, gen_random_uuid(), array_fill(n, array[16])::vector::halfvec, now() from generate_series(1, 30) as n"
         )
         db.execute("update loci.settings set value = '30' where name = 'index_threshold'")
         assert db.value("select loci_private.job_indexes()") >= 1

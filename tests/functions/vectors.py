@@ -44,15 +44,16 @@ def fill(db: Database, table: str, vectors: Sequence[Sequence[float]], scopes: S
             (name,),
         )
         connection.execute(
-            "insert into loci_private.chunks (row_id, source_id, organization_id, scope_id, ordinal, content, text_hash, "
-            "token_count, lexemes, created_at, updated_at) select row_id, 1, organization_id, scope_id, 0, key, "
+            "insert into loci_private.chunks (row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, "
+            "text_hash, token_count, lexemes, created_at, updated_at) select row_id, 1, (select active_chunking "
+            "from loci_private.chunking_assignments where source_id = 1 limit 1), organization_id, scope_id, 0, key, "
             "sha256(convert_to(key, 'UTF8')), 1, to_tsvector('simple', key), now(), now() "
             "from loci_private.source_rows where starts_with(key, %s)",
             (name,),
         )
         connection.execute(
-            f"insert into {table} (chunk_id, row_id, source_id, organization_id, scope_id, embedding, created_at) "
-            "select c.chunk_id, c.row_id, 1, c.organization_id, c.scope_id, g.embedding::halfvec, now() "
+            f"insert into {table} (chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, embedding, created_at) "
+            "select c.chunk_id, c.row_id, 1, c.chunking_id, c.organization_id, c.scope_id, g.embedding::halfvec, now() "
             "from given as g join loci_private.chunks as c on c.content = %s || g.n".encode(),
             (name,),
         )

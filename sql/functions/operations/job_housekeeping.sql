@@ -13,7 +13,10 @@ begin
     execute
         'delete from cron.job_run_details as d
         where d.database = current_database()
-            and d.command in (select j.command from loci_private.job_definitions as j)
+            and (
+                d.command in (select j.command from loci_private.job_definitions as j)
+                or d.command ~ ''^(CREATE|DROP) INDEX CONCURRENTLY .*embeddings_[0-9]+_hnsw''
+            )
             and d.end_time < $1 - make_interval(days => $2)'
     using loci_private.now(), loci.setting('job_history_days')::integer;
     get diagnostics v_count = row_count;

@@ -21,7 +21,7 @@ begin
                 );
             end if;
             -- A statement of its own, because neither a function nor a transaction can run it. It does nothing the second time.
-            perform loci_private.schedule_job(v_job, '* * * * *', v_plan.statement);
+            execute 'select cron.schedule($1, $2, $3)' using v_job, '* * * * *', v_plan.statement;
             v_count := v_count + 1;
         elsif v_plan.state <> 'building' then
             execute 'select cron.unschedule(j.jobid) from cron.job as j where j.jobname = $1 and j.database = current_database()'

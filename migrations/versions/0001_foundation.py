@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "6fb2b7aad935092f2a34d1248f1ccd5a0c856a437c2b72ee798a695f535d1b30"
+sql_hash = "3b801f5ebc01b440b53698670bb871ad2db2fcbd1bba86a728a33550b149458c"
 version = "0.1.0.dev0"
 
 

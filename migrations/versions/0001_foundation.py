@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "3b801f5ebc01b440b53698670bb871ad2db2fcbd1bba86a728a33550b149458c"
+sql_hash = "1d1d3bfa6b6f0d872286c8a07f83650f0ff8789858f2291659cb85e046e01be8"
 version = "0.1.0.dev0"
 
 

@@ -9,11 +9,21 @@ as $$
 declare
     v_source integer;
 begin
+    -- A table with a source of its own that was attached to another: its triggers no longer tell everything.
+    with attached as (
+        update loci_private.sources as s
+        set broken_since = now(), broken_error = 'the table is a partition now'
+        from pg_class as c
+        where c.oid = s.relation and c.relispartition and s.watched and s.broken_since is null and tg_tag = 'ALTER TABLE'
+        returning s.source_id
+    )
+    insert into loci_private.row_queue (source_id, key, op)
+    select a.source_id, '', 'resync' from attached as a;
     for v_source in
         select distinct s.source_id
         from pg_event_trigger_ddl_commands() as d
         cross join lateral pg_partition_ancestors(d.objid) as a
-        join loci_private.sources as s on s.relation = a.relid and s.watched
+        join loci_private.sources as s on s.relation = a.relid and s.watched and s.broken_since is null
         where d.classid = 'pg_class'::regclass
     loop
         -- What was attached may have rows. If it was detached a moment ago, they may have changed since.

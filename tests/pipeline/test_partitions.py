@@ -290,3 +290,39 @@ def test_a_partition_that_was_detached_is_a_table_of_its_own(db: Database, peopl
     owner.execute("delete from app.parts_n")
     assert db.found(people.ada, "text", sources=["own", "parts"]) == set()
     db.execute("select loci.unwatch('app.parts_n')")
+
+
+def test_a_partition_alone_cannot_be_watched(db: Database, people: People, owner: Connection) -> None:
+    """What is written through its parent would not be seen."""
+    with pytest.raises(psycopg.Error) as caught:
+        db.execute("select loci.watch('app.parts_n', content => 'body', scope => 'place', name => 'own')")
+    assert caught.value.sqlstate == "LC292"
+    assert caught.value.diag.message_hint
+
+
+def test_a_watched_table_that_becomes_a_partition(db: Database, people: People, owner: Connection) -> None:
+    """Its own source is hidden and says why, until it is a table of its own again."""
+    owner.execute(f"create table app.loose ({COLUMNS})".encode())
+    db.execute("select loci.watch('app.loose', content => 'body', scope => 'place', name => 'loose')")
+    put(owner, people, "app.loose", 1, "s", "text")
+    db.drain()
+    try:
+        owner.execute("alter table app.parts attach partition app.loose for values in ('s')")
+        assert db.found(people.ada, "text", sources=["loose"]) == set()
+        db.drain()
+        assert found(db, people) == {"text"}
+        db.execute("select loci.reconcile()")
+        (state,) = [f for f in failures(db, source="loose") if f["state"] == "broken"]
+        assert "partition" in state["message"]
+        owner.execute("delete from app.parts")
+        assert db.found(people.ada, "text", sources=["loose", "parts"]) == set()
+        put(owner, people, "app.parts", 2, "s", "other text")
+        owner.execute("alter table app.parts detach partition app.loose")
+        db.execute("select loci.reconcile()")
+        db.drain()
+        assert db.found(people.ada, "text", sources=["loose"]) == {"other text"}
+        assert found(db, people) == set()
+        owner.execute("delete from app.loose")
+        assert db.found(people.ada, "text", sources=["loose"]) == set()
+    finally:
+        db.execute("select loci.unwatch('app.loose')")

@@ -6,8 +6,8 @@ as $$
 declare
     v_fields text[];
     v_part text[];
-    v_low constant integer[] := '{0, 0, 1, 1, 0}';
-    v_high constant integer[] := '{59, 23, 31, 12, 7}';
+    v_low constant integer[] := array[0, 0, 1, 1, 0];
+    v_high constant integer[] := array[59, 23, 31, 12, 7];
     v_names constant text[] := array['', '', '', 'jan feb mar apr may jun jul aug sep oct nov dec', 'sun mon tue wed thu fri sat'];
     v_bound text;
     v_cron integer[];

@@ -11,6 +11,11 @@ declare
     v_new bigint;
 begin
     select s.relation into strict v_root from loci_private.sources as s where s.source_id = follow_tables.source_id;
+    -- What is written through its parent would fire none of its triggers.
+    if exists (select from pg_class as c where c.oid = v_root and c.relispartition) then
+        raise exception '% is a partition', v_root
+            using errcode = 'LC292', hint = 'Watch the partitioned table; one that was watched before it was attached: loci.unwatch() it.';
+    end if;
     -- A statement on a partition fires the partition's triggers, one on the parent the parent's: each has its own.
     -- Only those that are missing: making a trigger locks the table against writers.
     for v_relation, v_trigger in

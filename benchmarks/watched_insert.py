@@ -133,7 +133,7 @@ def plot(result: Result, figure: Figure) -> None:
     for offset, kind in zip((-0.2, 0.2), _KINDS, strict=True):
         ratios = [float(row[5]) for row in result.rows if row[0] == kind]
         drawn = axes.bar([n + offset for n in range(len(statements))], ratios, 0.38, label=kind)
-        axes.bar_label(drawn, fmt="%.2f", padding=2)
+        axes.bar_label(drawn, fmt="%.2f", label_type="center", color="white")
     for n, statement in enumerate(statements):
         if statement in _LIMITS:
             axes.hlines(

@@ -214,7 +214,7 @@ def plot(result: Result, figure: Figure) -> None:
     )
     above.set_ylim(bottom=0)
     above.set_ylabel("transactions a second")
-    above.legend(frameon=False, fontsize=8, ncols=2, loc="lower center")
+    above.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.03))
     below.set_yscale("symlog", linthresh=100)
     below.set_ylim(bottom=0)
     below.set_ylabel("age of the oldest snapshot,\ntransactions")

@@ -211,7 +211,22 @@ def test_a_watched_insert_looks_nothing_up(explained: Explained, people: People)
     # The application's statement and one more.
     assert len(plans) == 2
     queueing = only(plans, "row_queue")
-    assert set(queueing.kinds()) <= {"ModifyTable", "Limit", "Subquery Scan", "Named Tuplestore Scan"}
+    assert queueing.kinds() == ["ModifyTable", "Subquery Scan", "Limit", "Named Tuplestore Scan"]
+
+
+def test_a_large_watched_insert_looks_nothing_up_either(explained: Explained, people: People) -> None:
+    plans = explained.run("insert into app.notes select -n, 'new', %s from generate_series(101, 150) as n", people.acme)
+    # One more for the rows in bulk, however many they are.
+    assert len(plans) == 3
+    assert only(plans, "into loci_private.row_queue").kinds() == [
+        "ModifyTable",
+        "Subquery Scan",
+        "Limit",
+        "Named Tuplestore Scan",
+    ]
+    assert set(only(plans, "row_bulk").kinds()) == {
+        "ModifyTable", "Subquery Scan", "Aggregate", "Limit", "Named Tuplestore Scan"
+    }  # fmt: skip
 
 
 def test_an_update_that_changes_nothing_looks_nothing_up(explained: Explained, people: People) -> None:

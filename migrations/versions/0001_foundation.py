@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "6c2fc6349bd415711dc17ec83f36ed5833e69e5ab21533d063232b4de8b99d77"
+sql_hash = "8f780c1d74c09af03da9c73d50c41eb300a94d4d6a22ae68f7c80b03646e0d96"
 version = "0.1.0.dev0"
 
 

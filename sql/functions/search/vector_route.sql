@@ -18,10 +18,8 @@ set jit = off
 as $$
 declare
     v_table text := loci_private.model_table(model_id);
-    v_relation oid;
     v_index boolean;
     v_binary boolean;
-    v_bytes integer;
     v_limit text;
     v_narrowed boolean := num_nonnulls(
         (filter).sources, (filter).metadata, (filter).since, (filter).until
@@ -31,14 +29,14 @@ declare
 begin
     path := 'exact';
     counted := false;
-    select c.oid, m.quantization = 'binary', m.dimensions * 2 + 100,
+    select m.quantization = 'binary',
         exists (select from pg_index as i join pg_class as x on x.oid = i.indexrelid
             where i.indrelid = c.oid and i.indisvalid and x.relname = v_table || '_hnsw'),
         case
             when c.relpages > 0 then c.reltuples::float8 / c.relpages
             else 8000.0 / (m.dimensions * 2 + 100)
         end * pg_relation_size(c.oid) / 8192
-    into v_relation, v_binary, v_bytes, v_index, total
+    into v_binary, v_index, total
     from loci.embedding_models as m
     join pg_class as c on c.relname = v_table and c.relnamespace = 'loci_private'::regnamespace
     where m.model_id = vector_route.model_id;

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "8f780c1d74c09af03da9c73d50c41eb300a94d4d6a22ae68f7c80b03646e0d96"
+sql_hash = "08b185f91933a38e14eb6bc6669fac9b71565275fe0f162219fcb8a1c862553d"
 version = "0.1.0.dev0"
 
 

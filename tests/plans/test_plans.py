@@ -376,7 +376,6 @@ def test_bits_are_searched_by_their_index(
     explained: Explained, db: Database, people: People, setting: Callable[[str, str], None]
 ) -> None:
     setting("exact_scan_limit", "0")
-    setting("index_threshold", "10")
     model = db.value(
         "select loci.add_embedding_model('bits', provider => 'hash', dimensions => 256, quantization => 'binary')"
     )
@@ -385,8 +384,10 @@ def test_bits_are_searched_by_their_index(
         "select c.chunk_id, c.row_id, 1, c.chunking_id, c.scope_id, array_fill(c.chunk_id::real, array[256])::vector::halfvec, now() "
         "from loci_private.chunks as c where c.chunk_id % 10 = 0"
     )
-    with db.connect() as connection:
-        connection.execute(db.value("select statement from loci.model_indexes where model = 'bits'").encode())
+    db.execute(
+        f"create index embeddings_{model}_hnsw on loci_private.embeddings_{model} "
+        "using hnsw ((binary_quantize(embedding)::bit(256)) bit_hamming_ops)"
+    )
     db.execute(f"analyze loci_private.embeddings_{model}")
     connection = explained.connection
     with connection.transaction(force_rollback=True):

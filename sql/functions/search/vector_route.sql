@@ -26,6 +26,7 @@ declare
     ) > 0;
     v_share float8;
     v_unrestricted float8;
+    v_estimate bigint;
 begin
     path := 'exact';
     counted := false;
@@ -78,7 +79,8 @@ begin
     select s.null_frac into v_unrestricted
     from pg_stats as s
     where s.schemaname = 'loci_private' and s.tablename = v_table and s.attname = 'audience';
-    visible := coalesce(v_share * v_unrestricted * total, 0);
+    v_estimate := coalesce(v_share * v_unrestricted * total, 0);
+    visible := v_estimate;
     if visible <= 2 * exact_limit then
         counted := true;
         visible := loci_private.count_vectors(
@@ -89,6 +91,11 @@ begin
             end,
             filter, exact_limit + 1
         );
+    end if;
+    if visible > exact_limit and v_estimate > visible then
+        -- Counting stopped early: there are more than that.
+        counted := false;
+        visible := v_estimate;
     end if;
     if visible > exact_limit and v_narrowed then
         counted := true;

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "7165829d24bfd983a87de446462b304f8f368f08e1aaf22a1f885cec488a9b4c"
+sql_hash = "0ad719f996c31f9f8dc7cc67d1703d8c69aec681d08f0defce444b76e62e72bb"
 version = "0.1.0.dev0"
 
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "ba3bc403c879fed81e2af2309851115c044609cc9402cd20a6d7839832298dbb"
+sql_hash = "74ed7599c129cff3b7b6b453b2134bbb9134d1aa5a76b075a35e60a1820df2cf"
 version = "0.1.0.dev0"
 
 

@@ -88,6 +88,15 @@ def add_model(connection: psycopg.Connection[Any], dimensions: int, max_batch: i
     )
 
 
+def add_index(connection: psycopg.Connection[Any], table: str) -> None:
+    """The index that Loci makes for a model's vectors once there are some thousands of them."""
+    name = table.rpartition(".")[2]
+    connection.execute(
+        f"create index if not exists {name}_hnsw on {table} using hnsw (embedding halfvec_cosine_ops) "
+        "with (m = 16, ef_construction = 64)".encode()
+    )
+
+
 def start_again(connection: psycopg.Connection[Any], table: str, *, queued: bool) -> None:
     """No vectors; every chunk queued, or none."""
     connection.execute(f"truncate {table}, loci_private.embed_queue".encode())

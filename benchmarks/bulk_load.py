@@ -14,7 +14,7 @@ import psycopg
 from matplotlib.figure import Figure
 
 from benchmarks import Result
-from benchmarks._pipeline import MODEL, add_model, copy_rows, one, ready_rows, start_again
+from benchmarks._pipeline import MODEL, add_index, add_model, copy_rows, one, ready_rows, start_again
 from benchmarks._plots import bars, limit
 
 _PER_MINUTE = 100000
@@ -32,11 +32,8 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     with psycopg.connect(dsn, autocommit=True) as connection:
         table = add_model(connection, dimensions)
         _add_chunks(connection, count)
-        index = f"{table}_hnsw"
-        definition = one(connection, "select pg_get_indexdef(%s::regclass)", index)
         lines = ready_rows(connection, dimensions)
 
-        connection.execute(f"drop index {index}".encode())
         start_again(connection, table, queued=False)
         begun = time.perf_counter()
         copy_rows(connection, table, lines)
@@ -50,7 +47,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
             raise RuntimeError(f"{written} of {count} vectors were stored")
 
         begun = time.perf_counter()
-        connection.execute(definition.encode())
+        add_index(connection, table)
         building = time.perf_counter() - begun
     rows: list[Sequence[str | float | int]] = [
         ("COPY", count / copying * 60, 1.0, copying, f">= {_PER_MINUTE:,}/min"),

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import Result
 from benchmarks._pipeline import (
+    add_index,
     add_model,
     copy_rows,
     drain,
@@ -43,6 +44,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     rates: dict[str, float] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         table = add_model(connection, dimensions)
+        add_index(connection, table)
         splitting = fill(connection, count)
         lines = ready_rows(connection, dimensions)
         for sessions in (1, 2):

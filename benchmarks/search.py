@@ -16,6 +16,7 @@ import psycopg
 from matplotlib.figure import Figure
 
 from benchmarks import Result, median, percentile
+from benchmarks._pipeline import add_index
 
 K = 10
 DIMENSIONS = 256
@@ -38,6 +39,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
         table = _one(
             connection, "select 'loci_private.embeddings_' || model_id from loci.embedding_models where name = 'bench'"
         )
+        add_index(connection, table)
         connection.execute(f"vacuum analyze {table}".encode())
         connection.execute("vacuum analyze loci_private.chunks")
         connection.execute("vacuum analyze loci_private.source_rows")

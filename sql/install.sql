@@ -113,6 +113,7 @@
 \ir functions/pipeline/feed_rows.sql
 \ir functions/pipeline/forget_rows.sql
 \ir functions/pipeline/known_vectors.sql
+\ir functions/pipeline/newest_version.sql
 \ir functions/pipeline/pending_models.sql
 \ir functions/pipeline/postpone.sql
 \ir functions/pipeline/put_back.sql

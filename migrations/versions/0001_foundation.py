@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "71c647bdcb43d7a3666fd78ff8fe1559a964c370c4111a46ee712bd3c450c750"
+sql_hash = "5a86ec1b18c91ded56520a0619d34e8bdc9455e00dabe751e00394131dc330ba"
 version = "0.1.0.dev0"
 
 

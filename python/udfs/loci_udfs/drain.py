@@ -95,6 +95,9 @@ class Drain:
         self._deadline = clock() + max_seconds
         self._models: dict[int, ModelConfig] = {}
         self._unusable: set[int] = set()
+        # Whether more changed rows are waiting than can be claimed at a time.
+        self._full = False
+        self._batch = int(db.query("select loci.setting('split_batch') as value")[0]["value"])
         self._waited_for: float | None = None
         # How many texts a gateway gets at a time that has just recovered: one of them may have brought it down.
         self._most: dict[int, int] = {}
@@ -109,11 +112,12 @@ class Drain:
             for row in self._db.query("select model_id from loci_private.pending_models() as p (model_id)"):
                 if row["model_id"] not in self._unusable and not self._late():
                     worked |= self._embed_batch(row["model_id"])
-            worked = worked or self._switch()
+            # Fresh work goes first: only what is left of a batch is for rows that are being switched.
+            worked |= not self._full and self._switch()
         self._step("activate_complete")
 
     def _switch(self) -> bool:
-        """With nothing else to do: get on with what is being switched to another model or chunking."""
+        """Get on with what is being switched to another model or chunking."""
         return any(self._step(step) for step in ("feed_rows", "activate_complete", "clear_surplus"))
 
     def _step(self, function: str) -> bool:
@@ -157,6 +161,7 @@ class Drain:
         self._chunkings.clear()
         claims = self._db.query("select * from loci_private.claim_rows($1)", ("uuid", self._lease))
         self._db.commit()
+        self._full = len(claims) >= self._batch
         by_source: dict[int, list[Row]] = defaultdict(list)
         for claim in claims:
             by_source[claim["source_id"]].append(claim)

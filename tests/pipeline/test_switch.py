@@ -395,7 +395,8 @@ def test_organizations_with_a_model_of_their_own(db: Database, people: People) -
     serve(db, "tiny", "nobody")
     db.execute("update loci.organizations set embedding_model = null where organization_id = %s", people.acme)
     db.drain()
-    assert active(db, people.acme) == "small" and hits(people.acme) > 20
+    # By words only, as the default model cannot embed the question.
+    assert active(db, people.acme) == "small" and hits(people.acme) == 6
     serve(db, "tiny")
     db.drain()
     assert active(db, people.acme) == "tiny"

@@ -323,6 +323,17 @@ def test_a_mark_is_looked_up_once(explained: Explained, db: Database, people: Pe
                 assert node["Actual Loops"] <= 1
 
 
+def test_chunks_are_told_apart_only_while_something_is_switched(explained: Explained, people: People) -> None:
+    switching = "update loci_private.chunking_assignments set surplus = true where source_id = 1"
+    for change, parts in (("select 1", 0), (switching, 2)):
+        with explained.connection.transaction(force_rollback=True):
+            explained.connection.execute(cast(LiteralString, change))
+            explained.connection.execute("select loci.act_as(%s)", (people.ada,))
+            plans = explained.within("select * from loci.search('apple7')")
+        arms = [only(plans, *arm) for arm in (VECTOR_ARM, KEYWORD_ARM)]
+        assert sum("chunking_id" in arm.query for arm in arms) == parts
+
+
 def test_counting_what_is_visible_stops_early(explained: Explained, db: Database, people: People) -> None:
     table = embeddings_table(db).split(".")[1]
     counting = only(search(explained, people.ada), "select count(*) from")

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "5a86ec1b18c91ded56520a0619d34e8bdc9455e00dabe751e00394131dc330ba"
+sql_hash = "f922fceb92c1ea37abc07a6fce9b5ac4d7bd5c8ed932f44eedd27f28c788c602"
 version = "0.1.0.dev0"
 
 

@@ -216,7 +216,9 @@ def test_killed_during_a_switch(server: Any, stage: str) -> None:
         for state in ("fed_row > 0", "active_chunking = target_chunking", "not surplus"):
             with background(db) as drain:
                 wait_until(
-                    lambda: db.rows(f"select from loci_private.chunking_assignments where {state}") or not drain.running,  # noqa: B023
+                    lambda: (
+                        db.rows(f"select from loci_private.chunking_assignments where {state}") or not drain.running
+                    ),  # noqa: B023
                     state,
                 )
                 db = crash(server, db)
@@ -244,9 +246,17 @@ def test_killed_during_a_switch(server: Any, stage: str) -> None:
         assert hits == found if stage != "removing" else hits > found
     db.drain(100)
     assert indexed_keys(db, "documents") == keys
-    assert db.rows("select from loci_private.chunking_assignments where surplus or active_chunking <> target_chunking") == []
+    assert (
+        db.rows("select from loci_private.chunking_assignments where surplus or active_chunking <> target_chunking")
+        == []
+    )
     assert db.value("select max(token_count) <= %s from loci_private.chunks", small)
-    assert db.value("select max(n) from (select count(distinct chunking_id) as n from loci_private.chunks group by row_id) as s") == 1
+    assert (
+        db.value(
+            "select max(n) from (select count(distinct chunking_id) as n from loci_private.chunks group by row_id) as s"
+        )
+        == 1
+    )
     consistent(db)
     db.close()
 

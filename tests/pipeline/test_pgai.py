@@ -481,7 +481,10 @@ def test_chunks_that_pgai_cut_stay_until_the_chunking_changes(db: Database, peop
     db.drain()
     assert len(known(db)) == 5
     # Read again without having changed: nothing happens to them.
-    db.execute("insert into loci_private.row_queue (source_id, key, op) select source_id, '1', 'upsert' from loci.sources where name = 'notes'")
+    db.execute(
+        "insert into loci_private.row_queue (source_id, key, op) "
+        "select source_id, '1', 'upsert' from loci.sources where name = 'notes'"
+    )
     db.drain()
     assert known(db)[:4] == before[:4]
 
@@ -522,7 +525,9 @@ def test_what_is_to_be_redacted_is_cut_anew(db: Database, people: People) -> Non
     """Its vectors were made of everything; other organizations keep theirs."""
     db.execute("update loci.organizations set settings = '{\"redact\": true}' where organization_id = %s", people.acme)
     notes = Notes(db)
-    notes.insert((1, people.acme, "Birds", "Mail ada@example.org."), (2, people.umbrella, "Birds", "Mail eve@example.org."))
+    notes.insert(
+        (1, people.acme, "Birds", "Mail ada@example.org."), (2, people.umbrella, "Birds", "Mail eve@example.org.")
+    )
     notes.work()
     notes.adopt()
     assert queued(db) == {"1"}

@@ -149,7 +149,8 @@ class Searcher:
 
     def _judge(self, mode: str, ids: list[int]) -> None:
         known = self._look.execute(
-            "select chunk_id, array_agg(chunking_id) as sets from test_chunkings where chunk_id = any(%s) group by 1", (ids,)
+            "select chunk_id, array_agg(chunking_id) as sets from test_chunkings where chunk_id = any(%s) group by 1",
+            (ids,),
         ).fetchall()
         if len(set(ids)) != K or len(known) != K:
             self.problems.append(f"{mode}: {len(ids)} hits")
@@ -208,14 +209,18 @@ def writing(db: Database, keys: Sequence[UUID], scope: UUID) -> Iterator[None]:
                 n = 0
                 while not stop.wait(0.02):
                     # As much as drains can bear on a machine with other things to do.
-                    if connection.execute("select count(*) > 10 as many from loci_private.row_queue").fetchone() == {"many": True}:
+                    if connection.execute("select count(*) > 10 as many from loci_private.row_queue").fetchone() == {
+                        "many": True
+                    }:
                         continue
                     n += 1
                     connection.execute(
                         "update loci.documents set content = %s where document_id = %s",
                         (text(n % 50), keys[n % len(keys)]),
                     )
-                    connection.execute("insert into loci.documents (scope_id, content) values (%s, %s)", (scope, text(n % 50)))
+                    connection.execute(
+                        "insert into loci.documents (scope_id, content) values (%s, %s)", (scope, text(n % 50))
+                    )
                     if n % 3 == 0:
                         connection.execute(
                             "delete from loci.documents where document_id = (select document_id from loci.documents"
@@ -246,9 +251,10 @@ def test_search_goes_on(db: Database, people: People, what: str) -> None:
             else:
                 assert db.value("select loci.set_chunking('loci.documents', 100, 20)")
             # Two drains at a time, until it has come into use.
-            while db.rows(
-                "select from loci_private.chunking_assignments where active_chunking <> target_chunking"
-            ) or searcher.searches < 20:
+            while (
+                db.rows("select from loci_private.chunking_assignments where active_chunking <> target_chunking")
+                or searcher.searches < 20
+            ):
                 with background(db, "call loci.drain(5)") as one, background(db, "call loci.drain(5)") as other:
                     one.finish()
                     other.finish()
@@ -284,7 +290,9 @@ def test_a_question_that_was_embedded_before_the_switch(db: Database, people: Pe
         def ask() -> None:
             with asking.transaction():
                 asking.execute("select loci.act_as(%s)", (people.ada,))
-                found.extend(asking.execute("select * from loci.search('lighthouse', k => 5, mode => 'vector')").fetchall())
+                found.extend(
+                    asking.execute("select * from loci.search('lighthouse', k => 5, mode => 'vector')").fetchall()
+                )
 
         db.execute("update loci.users set db_role = null")
         role = db.app_role()
@@ -456,7 +464,9 @@ def test_rows_change_meanwhile(db: Database, people: People) -> None:
     db.execute("update loci.documents set content = null where document_id = %s", keys[4])
     new = db.document(people.acme, text(77))
     # At once, before any drain.
-    assert {row["key"] for row in db.search(people.ada, "lighthouse", k=100)} == {str(k) for k in (keys[0], keys[4], keys[5])}
+    assert {row["key"] for row in db.search(people.ada, "lighthouse", k=100)} == {
+        str(k) for k in (keys[0], keys[4], keys[5])
+    }
     db.drain()
 
     def found(user: UUID) -> set[str]:

@@ -113,9 +113,11 @@ def people(db: Database) -> People:
     db.execute(
         """
         insert into loci_private.chunks (
-            row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, text_hash, token_count, lexemes, created_at, updated_at
+            row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, text_hash, token_count, lexemes,
+            created_at, updated_at
         )
-        select row_id, 1, (select active_chunking from loci_private.chunking_assignments where source_id = 1), organization_id, scope_id, 0, t.t, sha256(convert_to(t.t, 'UTF8')), 5, to_tsvector('english', t.t), now(), now()
+        select row_id, 1, (select active_chunking from loci_private.chunking_assignments where source_id = 1),
+            organization_id, scope_id, 0, t.t, sha256(convert_to(t.t, 'UTF8')), 5, to_tsvector('english', t.t), now(), now()
         from loci_private.source_rows, lateral (select 'text ' || row_id || ' apple' || row_id % 500 as t) as t
         """
     )

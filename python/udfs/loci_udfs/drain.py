@@ -170,8 +170,7 @@ class Drain:
         return bool(claims)
 
     def _split_source(self, source_id: int, claims: list[Row]) -> None:
-        config = self._db.query("select * from loci_private.source_config($1)", ("int4", source_id))
-        if not config:
+        if not self._db.query("select loci_private.is_watched($1) as watched", ("int4", source_id))[0]["watched"]:
             self._done("row_queue", claims)
             self._db.commit()
             return
@@ -192,9 +191,9 @@ class Drain:
             if claim["op"] in ("upsert", "place"):
                 by_key[claim["key"]].append(claim)
         if by_key:
-            self._split_rows(source_id, config[0], by_key)
+            self._split_rows(source_id, by_key)
 
-    def _split_rows(self, source_id: int, config: Row, by_key: dict[str, list[Row]]) -> None:
+    def _split_rows(self, source_id: int, by_key: dict[str, list[Row]]) -> None:
         try:
             rows = self._db.query(
                 "select * from loci_private.read_rows($1, $2)", ("int4", source_id), ("text[]", list(by_key))
@@ -202,7 +201,7 @@ class Drain:
             self._db.commit()
         except DbError as error:
             self._db.rollback()
-            self._read_failed(source_id, config, by_key, error)
+            self._read_failed(source_id, by_key, error)
             return
         found = {row["key"] for row in rows}
         gone = {key: claims for key, claims in by_key.items() if key not in found}
@@ -231,7 +230,7 @@ class Drain:
                 written = self._clock()
         self._db.commit()
 
-    def _read_failed(self, source_id: int, config: Row, by_key: dict[str, list[Row]], error: DbError) -> None:
+    def _read_failed(self, source_id: int, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]
         if error.sqlstate.startswith("42") or error.sqlstate in _BUSY or len(by_key) == 1:
             self._failed("row_queue", claims, error)
@@ -240,7 +239,7 @@ class Drain:
             # One row's expression fails; halve until it stands alone.
             keys = list(by_key)
             for part in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
-                self._split_rows(source_id, config, {key: by_key[key] for key in part})
+                self._split_rows(source_id, {key: by_key[key] for key in part})
 
     def _sets(self, source_id: int, row: Row) -> list[dict[str, Any]]:
         """Chunks of one row, a set for each way it has to be split; none in them if nobody may see it or it has no text."""

@@ -125,7 +125,9 @@
 \ir functions/pipeline/failures.sql
 \ir functions/pipeline/feed_rows.sql
 \ir functions/pipeline/forget_rows.sql
+\ir functions/pipeline/is_watched.sql
 \ir functions/pipeline/known_vectors.sql
+\ir functions/pipeline/newest_version.sql
 \ir functions/pipeline/pending_models.sql
 \ir functions/pipeline/postpone.sql
 \ir functions/pipeline/read_rows.sql
@@ -133,7 +135,6 @@
 \ir functions/pipeline/remove_chunks.sql
 \ir functions/pipeline/retry_failures.sql
 \ir functions/pipeline/row_fingerprint.sql
-\ir functions/pipeline/source_config.sql
 \ir functions/pipeline/redaction_of.sql
 \ir functions/pipeline/redact_texts.sql
 \ir functions/pipeline/redacted.sql

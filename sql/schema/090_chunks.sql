@@ -34,7 +34,7 @@ create table loci_private.chunkings (
 -- Which chunks of a source stand for its rows in the organizations of a model assignment. Search sees the active ones; those
 -- of the target fill in the background and become active when they are complete. adopted_chunking: stands in for the active
 -- ones where a row has none. surplus: there may be others, which search has to leave out and the drain to remove.
--- fed_row: rows up to here have been queued for the target.
+-- fed_row: rows up to here have been queued for the target. fed_version: what changes after this version does not hold it up.
 create table loci_private.chunking_assignments (
     source_id integer not null references loci_private.sources (source_id) on delete cascade,
     assignment_id integer not null references loci_private.model_assignments (assignment_id) on delete cascade,
@@ -43,6 +43,7 @@ create table loci_private.chunking_assignments (
     adopted_chunking integer references loci_private.chunkings (chunking_id),
     surplus boolean not null default false,
     fed_row bigint not null default 0,
+    fed_version bigint not null default 0,
     assigned_at timestamptz not null default now(),
     primary key (source_id, assignment_id)
 );

@@ -114,9 +114,11 @@ def people(db: Database) -> People:
     db.execute(
         """
         insert into loci_private.chunks (
-            row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, text_hash, token_count, lexemes, created_at, updated_at
+            row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, text_hash, token_count, lexemes,
+            created_at, updated_at
         )
-        select row_id, 1, (select active_chunking from loci_private.chunking_assignments where source_id = 1), organization_id, scope_id, 0, t.t, sha256(convert_to(t.t, 'UTF8')), 5, to_tsvector('english', t.t), now(), now()
+        select row_id, 1, (select active_chunking from loci_private.chunking_assignments where source_id = 1),
+            organization_id, scope_id, 0, t.t, sha256(convert_to(t.t, 'UTF8')), 5, to_tsvector('english', t.t), now(), now()
         from loci_private.source_rows, lateral (select 'text ' || row_id || ' apple' || row_id % 500 as t) as t
         """
     )
@@ -336,6 +338,17 @@ def test_a_mark_is_looked_up_once(explained: Explained, db: Database, people: Pe
         for node in plan.nodes():
             if node.get("Relation Name") == "row_queue":
                 assert node["Actual Loops"] <= 1
+
+
+def test_chunks_are_told_apart_only_while_something_is_switched(explained: Explained, people: People) -> None:
+    switching = "update loci_private.chunking_assignments set surplus = true where source_id = 1"
+    for change, parts in (("select 1", 0), (switching, 2)):
+        with explained.connection.transaction(force_rollback=True):
+            explained.connection.execute(cast(LiteralString, change))
+            explained.connection.execute("select loci.act_as(%s)", (people.ada,))
+            plans = explained.within("select * from loci.search('apple7')")
+        arms = [only(plans, *arm) for arm in (VECTOR_ARM, KEYWORD_ARM)]
+        assert sum("chunking_id" in arm.query for arm in arms) == parts
 
 
 def test_counting_what_is_visible_reads_the_index_alone(

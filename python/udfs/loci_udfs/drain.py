@@ -95,6 +95,9 @@ class Drain:
         self._deadline = clock() + max_seconds
         self._models: dict[int, ModelConfig] = {}
         self._unusable: set[int] = set()
+        # Whether more changed rows are waiting than can be claimed at a time.
+        self._full = False
+        self._batch = int(db.query("select loci.setting('split_batch') as value")[0]["value"])
         self._waited_for: float | None = None
         # How many texts a gateway gets at a time that has just recovered: one of them may have brought it down.
         self._most: dict[int, int] = {}
@@ -109,11 +112,12 @@ class Drain:
             for row in self._db.query("select model_id from loci_private.pending_models() as p (model_id)"):
                 if row["model_id"] not in self._unusable and not self._late():
                     worked |= self._embed_batch(row["model_id"])
-            worked = worked or self._switch()
+            # Fresh work goes first: only what is left of a batch is for rows that are being switched.
+            worked |= not self._full and self._switch()
         self._step("activate_complete")
 
     def _switch(self) -> bool:
-        """With nothing else to do: get on with what is being switched to another model or chunking."""
+        """Get on with what is being switched to another model or chunking."""
         return any(self._step(step) for step in ("feed_rows", "activate_complete", "clear_surplus"))
 
     def _step(self, function: str) -> bool:
@@ -156,6 +160,7 @@ class Drain:
         self._chunkings.clear()
         claims = self._db.query("select * from loci_private.claim_rows($1)", ("uuid", self._lease))
         self._db.commit()
+        self._full = len(claims) >= self._batch
         by_source: dict[int, list[Row]] = defaultdict(list)
         for claim in claims:
             by_source[claim["source_id"]].append(claim)
@@ -164,8 +169,7 @@ class Drain:
         return bool(claims)
 
     def _split_source(self, source_id: int, claims: list[Row]) -> None:
-        config = self._db.query("select * from loci_private.source_config($1)", ("int4", source_id))
-        if not config:
+        if not self._db.query("select loci_private.is_watched($1) as watched", ("int4", source_id))[0]["watched"]:
             self._done("row_queue", claims)
             self._db.commit()
             return
@@ -186,18 +190,18 @@ class Drain:
             if claim["op"] in ("upsert", "place"):
                 by_key[claim["key"]].append(claim)
         if by_key:
-            self._split_rows(source_id, config[0], by_key)
+            self._split_rows(source_id, by_key)
 
-    def _split_rows(self, source_id: int, config: Row, by_key: dict[str, list[Row]]) -> None:
+    def _split_rows(self, source_id: int, by_key: dict[str, list[Row]]) -> None:
         """Split these rows; those that are too much text to be read at once, one reading after the other."""
         while by_key:
-            by_key = self._split_some(source_id, config, by_key)
+            by_key = self._split_some(source_id, by_key)
             if by_key and self._late():
                 self._put_back("row_queue", [claim for group in by_key.values() for claim in group])
                 self._db.commit()
                 break
 
-    def _split_some(self, source_id: int, config: Row, by_key: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    def _split_some(self, source_id: int, by_key: dict[str, list[Row]]) -> dict[str, list[Row]]:
         """Split the rows that fit into one reading; what is left."""
         try:
             rows = self._db.query(
@@ -208,7 +212,7 @@ class Drain:
             self._db.commit()
         except DbError as error:
             self._db.rollback()
-            self._read_failed(source_id, config, by_key, error)
+            self._read_failed(source_id, by_key, error)
             return {}
         found = {row["key"] for row in rows}
         left = {row["key"]: by_key[row["key"]] for row in rows if row["held_back"]}
@@ -240,7 +244,7 @@ class Drain:
         self._db.commit()
         return left
 
-    def _read_failed(self, source_id: int, config: Row, by_key: dict[str, list[Row]], error: DbError) -> None:
+    def _read_failed(self, source_id: int, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]
         if error.sqlstate.startswith("42") or error.sqlstate in _BUSY or len(by_key) == 1:
             self._failed("row_queue", claims, error)
@@ -249,7 +253,7 @@ class Drain:
             # One row's expression fails; halve until it stands alone.
             keys = list(by_key)
             for part in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
-                self._split_rows(source_id, config, {key: by_key[key] for key in part})
+                self._split_rows(source_id, {key: by_key[key] for key in part})
 
     def _sets(self, source_id: int, row: Row) -> list[dict[str, Any]]:
         """Chunks of one row, a set for each way it has to be split; none in them if nobody may see it or it has no text."""

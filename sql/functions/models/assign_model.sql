@@ -20,6 +20,9 @@ begin
     -- Drains that are just storing rows for the models as they were are waited for.
     perform from loci_private.chunking_assignments as c where c.assignment_id = v_assignment order by c.source_id for update;
     perform loci_private.plan_chunkings();
+    update loci_private.chunking_assignments as c
+    set fed_version = loci_private.newest_version()
+    where c.assignment_id = v_assignment;
     perform loci_private.enqueue_missing(model_id);
     perform loci_private.activate_complete();
 end $$;

@@ -18,6 +18,9 @@ begin
     ) or exists (
         select from loci_private.embed_queue as q
         join loci_private.wanted_vectors as w on w.chunk_id = q.chunk_id and w.model_id = q.model_id
+        join loci_private.source_rows as r on r.row_id = w.row_id
+        join loci_private.chunking_assignments as c
+            on c.source_id = w.source_id and c.assignment_id = w.assignment_id and c.fed_version >= r.version
         where q.model_id = v_assignment.target_model and w.coming and w.assignment_id = v_assignment.assignment_id
             and w.source_id = any(is_complete.source_ids)
     ) then
@@ -25,7 +28,12 @@ begin
     end if;
     execute format(
         'select not exists (
+            -- Rows that changed since wait for their vectors as they would without a switch: somebody who always writes does
+            -- not put it off for ever.
             select from loci_private.wanted_vectors as w
+            join loci_private.source_rows as r on r.row_id = w.row_id
+            join loci_private.chunking_assignments as c
+                on c.source_id = w.source_id and c.assignment_id = w.assignment_id and c.fed_version >= r.version
             where w.model_id = $2 and w.coming and w.assignment_id = $1 and w.source_id = any($3)
                 and not exists (select from loci_private.%I as e where e.chunk_id = w.chunk_id)
                 and not exists (select from loci_private.failures as f where f.chunk_id = w.chunk_id and f.model_id = $2)

@@ -50,7 +50,7 @@ begin
         )
         select max(f.row_id), count(*) into v_last, v_count from found as f;
         update loci_private.chunking_assignments as c
-        set fed_row = coalesce(v_last, 9223372036854775807)
+        set fed_row = coalesce(v_last, 9223372036854775807), fed_version = loci_private.newest_version()
         where c.source_id = v_switch.source_id and c.assignment_id = v_switch.assignment_id;
         v_left := v_left - v_count;
         exit when v_left <= 0;

@@ -8,7 +8,6 @@ as $$
 #variable_conflict use_variable
 declare
     v_source loci_private.sources;
-    v_model integer;
 begin
     if not exists (select from pg_class as c where c.oid = relation) then
         raise exception 'there is no such table' using errcode = 'LC240', hint = 'Pass the table as ''schema.name''::regclass.';
@@ -29,12 +28,6 @@ begin
     set chunk_tokens = set_chunking.chunk_tokens, chunk_overlap = set_chunking.chunk_overlap
     where s.source_id = v_source.source_id;
     perform loci_private.plan_chunkings();
-    -- Chunks of a switch that was given up may still be there.
-    for v_model in
-        select distinct u.model_id from loci_private.chunking_uses as u where u.source_id = v_source.source_id and u.coming
-    loop
-        perform loci_private.enqueue_missing(v_model, v_source.source_id);
-    end loop;
     perform loci_private.activate_complete();
     return exists (
         select from loci_private.chunking_assignments as c

@@ -12,6 +12,7 @@
 \ir schema/070_sources.sql
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
+\ir schema/092_words.sql
 \ir schema/095_search.sql
 
 -- What others need while they are being defined.
@@ -96,6 +97,7 @@
 \ir functions/pipeline/claim_chunks.sql
 \ir functions/pipeline/claim_rows.sql
 \ir functions/pipeline/count_tokens.sql
+\ir functions/pipeline/count_words.sql
 \ir functions/pipeline/done.sql
 \ir functions/pipeline/drain.sql
 \ir functions/pipeline/fail.sql
@@ -115,6 +117,8 @@
 \ir functions/pipeline/redacted.sql
 \ir functions/pipeline/check_redaction_pattern.sql
 \ir functions/pipeline/enqueue_unredacted.sql
+\ir functions/search/terms.sql
+\ir functions/pipeline/lexemes_of.sql
 \ir functions/pipeline/store_row.sql
 \ir functions/pipeline/store_vectors.sql
 \ir functions/pipeline/sweep_source.sql
@@ -123,7 +127,10 @@
 \ir functions/search/filter_sql.sql
 \ir functions/search/similarity_sql.sql
 \ir functions/search/vector_candidates.sql
+\ir functions/search/word_score_sql.sql
+\ir functions/search/weigh_words.sql
 \ir functions/search/keyword_candidates.sql
+\ir functions/search/joined.sql
 \ir functions/search/text_configs_of.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql

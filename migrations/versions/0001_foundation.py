@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30aa92e63dbf05f92aaa2043d448ea443e70156add5e972990aa4ebeef712471"
+sql_hash = "c7c1bc19fb32fc5ae5aecd073ca59712603914bf39ce9d5f73a6c91ff48a13ff"
 version = "0.1.0.dev0"
 
 

@@ -355,12 +355,52 @@ create index on loci_private.chunks (row_id, ordinal);
 create index on loci_private.chunks (scope_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
+-- What the full-text arm knows of how common words are, a scope at a time: what somebody may not see never weighs on what
+-- they find. Chunks with an audience are not counted, as not everybody in their scope may know of them. Approximate: counted
+-- again when a tenth of a scope has changed.
+create table loci_private.text_statistics (
+    scope_id uuid not null primary key references loci_private.scopes (scope_id) on delete cascade,
+    chunks bigint not null default 0,
+    words bigint not null default 0,
+    changed bigint not null default 0
+);
+
+-- In how many chunks of a scope a word is; words of a single chunk are left out.
+create table loci_private.word_counts (
+    scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
+    word text not null collate "C",
+    chunks bigint not null,
+    primary key (scope_id, word)
+);
+
+-- How many chunks were stored in a scope since the last count. Append only, so that no drain waits for another.
+create table loci_private.text_changes (
+    change_id bigint generated always as identity primary key,
+    scope_id uuid not null,
+    chunks integer not null
+);
 -- What a search may find: the visible scopes and principals of who is asking, and what they narrowed it to (null: all).
+-- required, excluded: what the text of a passage must and must not match.
 create type loci_private.search_filter as (
     scopes uuid [],
     principals uuid [],
     sources integer [],
     metadata jsonb,
     since timestamptz,
-    until timestamptz
+    until timestamptz,
+    required tsquery,
+    excluded tsquery
+);
+
+-- The words of a question, each with its weight (the rarer, the more), and how long a chunk is on average. any_word
+-- matches whatever has one of them; likely, far cheaper, what can be among the best. rough: the words again, in a few
+-- groups of about the same weight.
+create type loci_private.search_words as (
+    words tsquery [],
+    weights double precision [],
+    rough tsquery [],
+    rough_weights double precision [],
+    mean_length double precision,
+    any_word tsquery,
+    likely tsquery
 );

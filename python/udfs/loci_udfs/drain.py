@@ -111,6 +111,9 @@ class Drain:
                     worked |= self._embed_batch(row["model_id"])
         self._db.query("select loci_private.activate_complete_models()")
         self._db.commit()
+        while self._db.query("select loci_private.count_words() as more")[0]["more"]:
+            self._db.commit()
+        self._db.commit()
 
     def _wait(self) -> bool:
         """Wait a little for a gateway whose limit of requests is reached, if it can be used again before time is up."""
@@ -262,8 +265,8 @@ class Drain:
             if len(chunks) % 20 == 0:
                 self._db.checkpoint()
         row["title"] = row["title"] or document.title
-        row["context"] = _shorten(row["context"] or document.title, limit - size - _MARGIN, tokenizer)
-        redaction.add_context(chunks, row["context"], lambda text: _shorten(text, limit - _MARGIN, tokenizer))
+        _add_context(chunks, row["context"] or document.title, limit - size - _MARGIN, tokenizer)
+        redaction.add_context(chunks, lambda text: _shorten(text, limit - _MARGIN, tokenizer))
         return chunks
 
     def _chunking(self, organization_id: str | None) -> tuple[Tokenizer, int]:
@@ -283,7 +286,7 @@ class Drain:
     def _store(self, source_id: int, row: Row, claims: list[Row], chunks: list[dict[str, Any]]) -> None:
         stored = self._attempt(
             claims,
-            "select loci_private.store_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            "select loci_private.store_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             ("int4", source_id),
             ("text", row["key"]),
             ("int8", _version(claims)),
@@ -293,7 +296,6 @@ class Drain:
             ("text", row["title"]),
             ("jsonb", row["metadata"] or "{}"),
             ("int8", row["fingerprint"]),
-            ("text", row["context"]),
             ("jsonb", json.dumps(chunks, ensure_ascii=False)),
             ("uuid", self._lease),
             ("text", self._redaction(row["organization_id"]).marker),
@@ -518,6 +520,21 @@ def _as_json(error: LociError | DbError, **more: Any) -> str:
 
 def _version(claims: list[Row]) -> int:
     return max(int(claim["queue_id"]) for claim in claims)
+
+
+def _add_context(chunks: list[dict[str, Any]], context: str | None, tokens: int, tokenizer: Tokenizer) -> None:
+    """Give each chunk its context: the row's, and the headings it stands under."""
+    context = (context or "").strip()
+    fitting: dict[str, str | None] = {}
+    for chunk in chunks:
+        heading = str(chunk["metadata"].get("heading") or "")
+        # A title is often the first heading as well.
+        heading = "" if heading == context else heading.removeprefix(f"{context} > ")
+        if heading not in fitting:
+            path = _shorten(heading, tokens // 2, tokenizer) or ""
+            room = tokens - tokenizer.count(path) - 1 if path else tokens
+            fitting[heading] = "\n".join(filter(None, (_shorten(context, room, tokenizer), path))) or None
+        chunk["context"] = fitting[heading]
 
 
 def _shorten(context: str | None, tokens: int, tokenizer: Tokenizer) -> str | None:

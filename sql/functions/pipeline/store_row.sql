@@ -8,7 +8,6 @@ create or replace function loci_private.store_row(
     title text,
     metadata jsonb,
     fingerprint bigint,
-    context text,
     chunks jsonb,
     lease uuid,
     redaction text
@@ -24,7 +23,6 @@ declare
     v_model integer;
     v_gone bigint[];
     v_config regconfig := loci_private.text_config_of(store_row.organization_id);
-    v_context text := nullif(btrim(store_row.context), '');
 begin
     -- Whoever found the row gone since, or took the lease over, took this claim away: what is in hand may be of a row
     -- that no longer exists.
@@ -70,12 +68,14 @@ begin
     with new as (
         select n.*, row_number() over (partition by n.text_hash order by n.ordinal) as twin
         from (
-            select c.ordinality::integer - 1 as ordinal, c.content, c.redacted, c.token_count,
+            select c.ordinality::integer - 1 as ordinal, c.context, c.content, c.redacted, c.token_count,
                 coalesce(c.metadata, '{}') as metadata,
-                sha256(convert_to(coalesce(c.redacted, concat_ws(E'\n\n', v_context, c.content)), 'UTF8')) as text_hash
+                sha256(convert_to(coalesce(c.redacted, concat_ws(E'\n\n', c.context, c.content)), 'UTF8')) as text_hash
             from rows from (
-                jsonb_to_recordset(store_row.chunks) as (content text, redacted text, token_count integer, metadata jsonb)
-            ) with ordinality as c (content, redacted, token_count, metadata, ordinality)
+                jsonb_to_recordset(store_row.chunks) as (
+                    context text, content text, redacted text, token_count integer, metadata jsonb
+                )
+            ) with ordinality as c (context, content, redacted, token_count, metadata, ordinality)
         ) as n
     ), old as (
         select c.chunk_id, c.text_hash, row_number() over (partition by c.text_hash order by c.ordinal) as twin
@@ -83,11 +83,11 @@ begin
         where c.row_id = v_row
     ), kept as (
         update loci_private.chunks as c
-        set ordinal = n.ordinal, metadata = n.metadata, context = v_context, content = n.content, redacted = n.redacted,
+        set ordinal = n.ordinal, metadata = n.metadata, context = n.context, content = n.content, redacted = n.redacted,
             token_count = n.token_count,
             lexemes = case
-                when (c.context, c.content) is not distinct from (v_context, n.content) then c.lexemes
-                else to_tsvector(v_config, concat_ws(E'\n\n', v_context, n.content))
+                when (c.context, c.content) is not distinct from (n.context, n.content) then c.lexemes
+                else loci_private.lexemes_of(v_config, n.context, n.content)
             end,
             organization_id = store_row.organization_id,
             scope_id = store_row.scope_id, audience = store_row.audience, updated_at = v_now
@@ -95,15 +95,15 @@ begin
         join old as o on o.text_hash = n.text_hash and o.twin = n.twin
         where c.chunk_id = o.chunk_id
             and (c.ordinal, c.metadata, c.context, c.content, c.redacted, c.organization_id, c.scope_id, c.audience)
-            is distinct from (n.ordinal, n.metadata, v_context, n.content, n.redacted, store_row.organization_id, store_row.scope_id, store_row.audience)
+            is distinct from (n.ordinal, n.metadata, n.context, n.content, n.redacted, store_row.organization_id, store_row.scope_id, store_row.audience)
     ), added as (
         insert into loci_private.chunks (
             row_id, source_id, organization_id, scope_id, audience, ordinal, context, content, redacted, text_hash,
             token_count, metadata, lexemes, created_at, updated_at
         )
         select v_row, store_row.source_id, store_row.organization_id, store_row.scope_id, store_row.audience, n.ordinal,
-            v_context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata,
-            to_tsvector(v_config, concat_ws(E'\n\n', v_context, n.content)), v_now, v_now
+            n.context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata,
+            loci_private.lexemes_of(v_config, n.context, n.content), v_now, v_now
         from new as n
         where not exists (select from old as o where o.text_hash = n.text_hash and o.twin = n.twin)
         order by n.ordinal
@@ -147,6 +147,9 @@ begin
             on conflict do nothing', loci_private.model_table(v_model)
         ) using v_model, v_row;
     end loop;
+    if store_row.scope_id is not null and store_row.audience is null then
+        insert into loci_private.text_changes (scope_id, chunks) values (store_row.scope_id, jsonb_array_length(store_row.chunks));
+    end if;
     -- What is to be redacted has changed while the text was being split.
     if store_row.redaction <> (loci_private.redaction_of(store_row.organization_id)).marker then
         insert into loci_private.row_queue (source_id, key, op) values (store_row.source_id, store_row.key, 'upsert');
@@ -156,12 +159,12 @@ begin
     return true;
 end $$;
 comment on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) is
 'Bring the chunks of one row in line with what was read of it, keep what is unchanged, queue what needs a vector. False when that came too late; a row whose text is not stored yet is queued again.';
 revoke execute on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) from public;
 grant execute on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) to loci_worker;

@@ -7,7 +7,8 @@ create or replace function loci.search(
     sources text [] default null,
     metadata jsonb default null,
     since timestamptz default null,
-    until timestamptz default null
+    until timestamptz default null,
+    merge boolean default false
 )
 returns table (
     source text,
@@ -29,16 +30,16 @@ as $$
     select *
     from loci_private.search_text(
         search.query, search.k, search.mode, search.min_similarity, search.scopes, search.sources, search.metadata,
-        search.since, search.until
+        search.since, search.until, search.merge
     )
 $$;
 comment on function loci.search(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean
 ) is
 'The k passages that answer a question best, among exactly those the current user may see. mode: hybrid, vector or keyword; filters: min_similarity (cosine), scopes, sources, metadata (jsonb containment), since and until (when the row was last indexed). If k rows match, k come back. LC300, LC302, LC303, LC249 for bad arguments.';
 revoke execute on function loci.search(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean
 ) from public;
 grant execute on function loci.search(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean
 ) to loci_app, loci_admin;

@@ -7,7 +7,8 @@ create or replace function loci_private.search_text(
     sources text [],
     metadata jsonb,
     since timestamptz,
-    until timestamptz
+    until timestamptz,
+    merge boolean
 )
 returns table (
     source text,
@@ -32,7 +33,8 @@ declare
     v_sources integer[];
     v_models integer[];
     v_vectors text[] := '{}';
-    v_words tsquery;
+    v_asked record;
+    v_words loci_private.search_words;
     v_question text[];
     v_model integer;
     v_unknown text;
@@ -70,10 +72,13 @@ begin
         return;
     end if;
 
+    v_asked := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
     v_models := loci_private.models_of(v_scopes);
     if search_text.mode <> 'keyword' then
         begin
-            v_question := loci_private.redacted(array[search_text.query], v_scopes);
+            v_question := loci_private.redacted(
+                array[case search_text.mode when 'vector' then search_text.query else v_asked.meaning end], v_scopes
+            );
             foreach v_model in array v_models loop
                 v_vectors := v_vectors
                     || loci_private.embed_texts(v_question, loci_private.query_config(v_model), 'query');
@@ -91,19 +96,21 @@ begin
         v_models := '{}';
     end if;
     if search_text.mode <> 'vector' then
-        v_words := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
+        v_words := loci_private.weigh_words(v_asked.words, v_scopes, loci.setting('keyword_candidates')::integer);
     end if;
     return query select f.* from loci_private.fuse(
         v_models, v_vectors, v_words,
         row(
-            v_scopes, loci.current_principals(), v_sources, search_text.metadata, search_text.since, search_text.until
+            v_scopes, loci.current_principals(), v_sources, search_text.metadata, search_text.since, search_text.until,
+            case when search_text.mode <> 'vector' then v_asked.required end,
+            case when search_text.mode <> 'vector' then v_asked.excluded end
         )::loci_private.search_filter,
-        search_text.k, search_text.min_similarity
+        search_text.k, search_text.min_similarity, search_text.merge
     ) as f;
 end $$;
 comment on function loci_private.search_text(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean
 ) is 'loci.search() itself: checks the arguments, embeds the question once a model, and fuses both arms.';
 revoke execute on function loci_private.search_text(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean
 ) from public;

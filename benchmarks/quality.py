@@ -98,8 +98,11 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
         columns=["data", "questions of", "questions", "search", *(f"recall@{k}" for k in DEPTHS), "nDCG@10"],
         rows=rows,
         parameters={
-            "chunks": chunks, "model": _MODEL, "data": ", ".join(c.name for c in collections), "settings": "defaults",
-        },  # fmt: skip
+            "chunks": chunks,
+            "model": _MODEL,
+            "data": ", ".join(c.name for c in collections),
+            "settings": "defaults",
+        },
         notes=[
             "recall@k: share of a question's relevant rows among the first k distinct rows, averaged over the questions.",
             "BM25: in Python, k1 1.2, b 0.75, stop words, light stemming, over the text without its context.",
@@ -107,7 +110,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
             "Defaults were tuned on conversations 1 and 2 of LoCoMo, chat 1 of BEAM and every other question of Cranfield; "
             "the rest is held out.",
         ],
-    )  # fmt: skip
+    )
 
 
 # --- the data -----------------------------------------------------------------------------------------------------------
@@ -269,9 +272,7 @@ def _one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> A
 def _evaluate(
     connection: psycopg.Connection[Any], collection: Collection, scopes: dict[str, Any], user: Any
 ) -> Iterator[Sequence[str | float | int]]:
-    reference = {
-        place: Bm25({row.key: row.body for row in collection.rows if row.place == place}) for place in scopes
-    }
+    reference = {place: Bm25({row.key: row.body for row in collection.rows if row.place == place}) for place in scopes}
     answers: dict[str, list[list[str]]] = defaultdict(list)
     with connection.transaction():
         connection.execute("select loci.act_as(%s)", (user,))
@@ -332,11 +333,16 @@ class Bm25:
 
 
 _STOP_WORDS = frozenset(
-    "a about after all also am an and any are as at be because been before being but by can could did do does doing down "
-    "during each few for from further had has have having he her here hers him his how i if in into is it its itself just me "
-    "more most my no nor not now of off on once only or other our out over own same she should so some such than that the "
-    "their them then there these they this those through to too under until up very was we were what when where which while "
-    "who whom why will with would you your yours".split()
+    re.findall(
+        r"\w+",
+        """
+        a about after all also am an and any are as at be because been before being but by can could did do does doing down
+        during each few for from further had has have having he her here hers him his how i if in into is it its itself just
+        me more most my no nor not now of off on once only or other our out over own same she should so some such than that
+        the their them then there these they this those through to too under until up very was we were what when where which
+        while who whom why will with would you your yours
+        """,
+    )
 )
 
 

@@ -108,6 +108,7 @@
 \ir functions/pipeline/postpone.sql
 \ir functions/pipeline/put_back.sql
 \ir functions/pipeline/read_rows.sql
+\ir functions/pipeline/enqueue_stale.sql
 \ir functions/pipeline/reconcile.sql
 \ir functions/pipeline/retry_failures.sql
 \ir functions/pipeline/row_fingerprint.sql
@@ -131,6 +132,10 @@
 \ir functions/search/weigh_words.sql
 \ir functions/search/keyword_candidates.sql
 \ir functions/search/joined.sql
+\ir functions/search/expand.sql
+\ir functions/search/helper_config.sql
+\ir functions/search/rerank.sql
+\ir functions/search/reranked.sql
 \ir functions/search/text_configs_of.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "c7c1bc19fb32fc5ae5aecd073ca59712603914bf39ce9d5f73a6c91ff48a13ff"
+sql_hash = "18ed9c24a6dcae280002b5d5c478b0786bf3435d84a0a4657bb248279d4c8bbc"
 version = "0.1.0.dev0"
 
 

@@ -16,7 +16,7 @@ from tests.database import Connection, Database, People, embeddings_table
 ROWS = 20_000
 # What the text of each arm's statement has in it.
 VECTOR_ARM = ("with seen as materialized",)
-KEYWORD_ARM = ("ts_rank_cd", "lexemes @@")
+KEYWORD_ARM = ("promising as materialized", "lexemes @@")
 
 
 @dataclass

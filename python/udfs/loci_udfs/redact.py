@@ -459,7 +459,9 @@ class Redaction:
             if context not in shown:
                 shown[context] = redact(context, self._patterns)[0] if self._patterns else context
             if shown[context] != context or chunk["redacted"] is not None:
-                chunk["redacted"] = fit("\n\n".join(filter(None, (shown[context], chunk["redacted"] or chunk["content"]))))
+                chunk["redacted"] = fit(
+                    "\n\n".join(filter(None, (shown[context], chunk["redacted"] or chunk["content"])))
+                )
 
 
 @entry

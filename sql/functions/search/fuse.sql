@@ -31,6 +31,8 @@ as $$
 declare
     -- Each arm offers more than is asked for, so that fusion has something to choose from.
     v_want integer := greatest(4 * fuse.k, 50);
+    -- Of these, neighbours are looked for among the best.
+    v_near integer := 2 * fuse.k;
     v_vector_weight double precision := loci.setting('vector_weight')::float8;
     v_keyword_weight double precision := loci.setting('keyword_weight')::float8;
     v_found record;
@@ -52,7 +54,7 @@ begin
             -- Whatever one arm found, the other one judges as well.
             ), judged as materialized (
                 select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
-                    sha256(convert_to(lower(regexp_replace(c.content, ''[^[:alnum:]]+'', '' '', ''g'')), ''UTF8'')) as told
+                    sha256(convert_to(btrim(lower(regexp_replace(c.content, ''[^[:alnum:]]+'', '' '', ''g''))), ''UTF8'')) as told
                 from pool as p
                 join loci_private.chunks as c on c.chunk_id = p.chunk_id
                 left join lateral (%1$s) as n on true
@@ -79,7 +81,7 @@ begin
                 select distinct on (s.told) s.* from scored as s order by s.told, s.score desc, s.chunk_id
             ), neighbours as (
                 select t.*, case when $5 then t.ordinal - row_number() over (partition by t.row_id order by t.ordinal) else t.chunk_id end as stretch
-                from (select t.* from told as t order by t.score desc, t.chunk_id limit 2 * $10) as t
+                from (select t.* from told as t order by t.score desc, t.chunk_id limit $11) as t
             ), passages as (
                 select distinct on (n.row_id, n.stretch) n.*,
                     array_agg(n.chunk_id) over (partition by n.row_id, n.stretch order by n.ordinal
@@ -90,16 +92,18 @@ begin
                 select p.* from passages as p order by p.score desc, p.chunk_id limit $10
             )
             select coalesce(jsonb_agg(to_jsonb(b) order by b.score desc, b.chunk_id), ''[]'') as best, count(*) as passages,
+                (select count(*) from told) as told,
                 greatest((select count(*) from pool as p where p.vector_rank is not null), (select count(*) from pool as p where p.keyword_rank is not null)) as found
             from best as b',
             loci_private.similarity_sql(fuse.models, 'p.chunk_id', '$2'),
             loci_private.word_score_sql('c.lexemes', '$3')
         ) into v_found using
             fuse.models, fuse.vectors, fuse.words, fuse.filter, fuse.merge, fuse.min_similarity, v_want,
-            v_vector_weight, v_keyword_weight, fuse.k;
-        -- Copies took the place of others.
-        exit when v_found.passages >= fuse.k or v_found.found < v_want or v_want >= 20000;
+            v_vector_weight, v_keyword_weight, fuse.k, v_near;
+        -- Copies and neighbours took the place of others.
+        exit when v_found.passages >= fuse.k or (v_found.found < v_want and v_found.told <= v_near) or v_want >= 20000;
         v_want := 4 * v_want;
+        v_near := 4 * v_near;
     end loop;
     return query
     select s.name, r.key, b.chunk_id, c.ordinal,

@@ -8,7 +8,9 @@ create or replace function loci_private.search_text(
     metadata jsonb,
     since timestamptz,
     until timestamptz,
-    merge boolean
+    merge boolean,
+    rerank boolean,
+    expand boolean
 )
 returns table (
     source text,
@@ -39,6 +41,9 @@ declare
     v_model integer;
     v_unknown text;
     v_message text;
+    v_configs regconfig[];
+    v_more text;
+    v_k integer := search_text.k;
 begin
     if search_text.query is null or btrim(search_text.query) = '' then
         raise exception 'the query is empty' using errcode = 'LC300', hint = 'Pass the question as text.';
@@ -72,12 +77,27 @@ begin
         return;
     end if;
 
-    v_asked := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));
+    v_configs := loci_private.text_configs_of(v_scopes);
+    v_asked := loci_private.keyword_query(search_text.query, v_configs);
+    if search_text.expand then
+        begin
+            v_more := loci_private.expand(
+                (loci_private.redacted(array[v_asked.meaning], v_scopes))[1], loci_private.helper_config('expansion')
+            );
+            -- What the model says demands and excludes nothing.
+            v_asked.words := v_asked.words || (loci_private.keyword_query(translate(v_more, '"-“”„', '     '), v_configs)).words;
+            v_asked.words := array(select distinct w from unnest(v_asked.words) as w);
+            v_asked.meaning := v_asked.meaning || E'\n' || v_more;
+        exception when others then
+            get stacked diagnostics v_message = message_text;
+            raise notice 'searching without expansion: %', v_message;
+        end;
+    end if;
     v_models := loci_private.models_of(v_scopes);
     if search_text.mode <> 'keyword' then
         begin
             v_question := loci_private.redacted(
-                array[case search_text.mode when 'vector' then search_text.query else v_asked.meaning end], v_scopes
+                array[case when search_text.mode = 'vector' and v_more is null then search_text.query else v_asked.meaning end], v_scopes
             );
             foreach v_model in array v_models loop
                 v_vectors := v_vectors
@@ -98,19 +118,36 @@ begin
     if search_text.mode <> 'vector' then
         v_words := loci_private.weigh_words(v_asked.words, v_scopes, loci.setting('keyword_candidates')::integer);
     end if;
-    return query select f.* from loci_private.fuse(
-        v_models, v_vectors, v_words,
-        row(
-            v_scopes, loci.current_principals(), v_sources, search_text.metadata, search_text.since, search_text.until,
-            case when search_text.mode <> 'vector' then v_asked.required end,
-            case when search_text.mode <> 'vector' then v_asked.excluded end
-        )::loci_private.search_filter,
-        search_text.k, search_text.min_similarity, search_text.merge
-    ) as f;
+    if search_text.rerank then
+        v_k := least(greatest(4 * v_k, 20), greatest(v_k, 100));
+    end if;
+    return query
+    with found as materialized (
+        select f.* from loci_private.fuse(
+            v_models, v_vectors, v_words,
+            row(
+                v_scopes, loci.current_principals(), v_sources, search_text.metadata, search_text.since, search_text.until,
+                case when search_text.mode <> 'vector' then v_asked.required end,
+                case when search_text.mode <> 'vector' then v_asked.excluded end
+            )::loci_private.search_filter,
+            v_k, search_text.min_similarity, search_text.merge
+        ) as f
+    ), judged as materialized (
+        select r.chunk_id, r.relevance
+        from loci_private.reranked(
+            search_text.query, array(select f.chunk_id from found as f where search_text.rerank), v_scopes
+        ) as r
+    )
+    select f.source, f.key, f.chunk_id, f.ordinal, f.content, f.title, f.scope_id, f.row_metadata,
+        coalesce(j.relevance::real, f.score), f.similarity, f.vector_rank, f.keyword_rank
+    from found as f
+    left join judged as j on j.chunk_id = f.chunk_id
+    order by j.relevance desc nulls last, f.score desc, f.chunk_id
+    limit search_text.k;
 end $$;
 comment on function loci_private.search_text(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean, boolean, boolean
 ) is 'loci.search() itself: checks the arguments, embeds the question once a model, and fuses both arms.';
 revoke execute on function loci_private.search_text(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean, boolean, boolean
 ) from public;

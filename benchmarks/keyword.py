@@ -95,14 +95,14 @@ def _fill(connection: psycopg.Connection[Any], texts: list[str]) -> tuple[Any, A
     connection.execute(
         "insert into loci.organization_members (organization_id, user_id) values (%s, %s)", (scope, user)
     )
-    connection.execute("create temporary table text (n integer, content text)")
-    with connection.cursor() as cursor, cursor.copy("copy text from stdin") as copy:
+    connection.execute("create temporary table sample (n integer, content text)")
+    with connection.cursor() as cursor, cursor.copy("copy sample from stdin") as copy:
         for row in enumerate(texts):
             copy.write_row(row)
     connection.execute(
         "insert into loci_private.source_rows "
         "(source_id, key, version, placed_version, organization_id, scope_id, updated_at) "
-        "select s.source_id, t.n, 0, 0, %s, %s, now() from text as t, loci_private.sources as s where s.name = 'documents'",
+        "select s.source_id, t.n::text, 0, 0, %s, %s, now() from sample as t, loci_private.sources as s where s.name = 'documents'",
         (scope, scope),
     )
     connection.execute(
@@ -110,7 +110,7 @@ def _fill(connection: psycopg.Connection[Any], texts: list[str]) -> tuple[Any, A
         "token_count, lexemes, created_at, updated_at) "
         "select r.row_id, r.source_id, r.organization_id, r.scope_id, 0, t.content, sha256(convert_to(t.content, 'UTF8')), "
         "100, loci_private.lexemes_of('english', null, t.content), now(), now() "
-        "from text as t join loci_private.source_rows as r on r.key = t.n::text"
+        "from sample as t join loci_private.source_rows as r on r.key = t.n::text"
     )
     connection.execute("insert into loci_private.text_changes (scope_id, chunks) values (%s, %s)", (scope, len(texts)))
     connection.execute("select loci_private.count_words()")

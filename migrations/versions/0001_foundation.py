@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "18ed9c24a6dcae280002b5d5c478b0786bf3435d84a0a4657bb248279d4c8bbc"
+sql_hash = "0bcc321a8e35d678e98807601272283d217417e34f8516de7846702ff44a8d34"
 version = "0.1.0.dev0"
 
 

@@ -51,6 +51,8 @@ begin
                 from by_vector as v
                 full join by_words as w on w.chunk_id = v.chunk_id
                 group by coalesce(v.chunk_id, w.chunk_id)
+                -- No more than there are; the planner is to know that they are few.
+                limit $7 * (1 + cardinality($1))
             -- Whatever one arm found, the other one judges as well.
             ), judged as materialized (
                 select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
@@ -83,17 +85,18 @@ begin
                 select t.*, case when $5 then t.ordinal - row_number() over (partition by t.row_id order by t.ordinal) else t.chunk_id end as stretch
                 from (select t.* from told as t order by t.score desc, t.chunk_id limit $11) as t
             ), passages as (
-                select distinct on (n.row_id, n.stretch) n.*,
-                    array_agg(n.chunk_id) over (partition by n.row_id, n.stretch order by n.ordinal
-                        rows between unbounded preceding and unbounded following) as chunks
-                from neighbours as n
-                order by n.row_id, n.stretch, n.score desc, n.chunk_id
+                select distinct on (b.row_id, b.stretch) b.*,
+                    array_agg(b.chunk_id) over (
+                        partition by b.row_id, b.stretch order by b.ordinal rows between unbounded preceding and unbounded following
+                    ) as chunks
+                from neighbours as b
+                order by b.row_id, b.stretch, b.score desc, b.chunk_id
             ), best as (
                 select p.* from passages as p order by p.score desc, p.chunk_id limit $10
             )
             select coalesce(jsonb_agg(to_jsonb(b) order by b.score desc, b.chunk_id), ''[]'') as best, count(*) as passages,
-                (select count(*) from told) as told,
-                greatest((select count(*) from pool as p where p.vector_rank is not null), (select count(*) from pool as p where p.keyword_rank is not null)) as found
+                (select count(t.told) from told as t) as told,
+                (select greatest(count(p.vector_rank), count(p.keyword_rank)) from pool as p) as found
             from best as b',
             loci_private.similarity_sql(fuse.models, 'p.chunk_id', '$2'),
             loci_private.word_score_sql('c.lexemes', '$3')

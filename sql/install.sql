@@ -12,6 +12,7 @@
 \ir schema/070_sources.sql
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
+\ir schema/092_words.sql
 \ir schema/095_search.sql
 \ir schema/100_jobs.sql
 \ir schema/095_passages.sql
@@ -119,6 +120,7 @@
 \ir functions/pipeline/claim_rows.sql
 \ir functions/pipeline/clear_surplus.sql
 \ir functions/pipeline/count_tokens.sql
+\ir functions/pipeline/count_words.sql
 \ir functions/pipeline/done.sql
 \ir functions/pipeline/drain.sql
 \ir functions/pipeline/fail.sql
@@ -131,6 +133,7 @@
 \ir functions/pipeline/pending_models.sql
 \ir functions/pipeline/postpone.sql
 \ir functions/pipeline/read_rows.sql
+\ir functions/pipeline/enqueue_stale.sql
 \ir functions/pipeline/reconcile.sql
 \ir functions/pipeline/remove_chunks.sql
 \ir functions/pipeline/retry_failures.sql
@@ -140,6 +143,8 @@
 \ir functions/pipeline/redacted.sql
 \ir functions/pipeline/check_redaction_pattern.sql
 \ir functions/pipeline/enqueue_unredacted.sql
+\ir functions/search/terms.sql
+\ir functions/pipeline/lexemes_of.sql
 \ir functions/pipeline/store_row.sql
 \ir functions/pipeline/store_vectors.sql
 \ir functions/pipeline/sweep_source.sql
@@ -154,6 +159,8 @@
 \ir functions/search/count_vectors.sql
 \ir functions/search/vector_route.sql
 \ir functions/search/vector_candidates.sql
+\ir functions/search/word_score_sql.sql
+\ir functions/search/weigh_words.sql
 \ir functions/search/keyword_candidates.sql
 \ir functions/cache/check_cache_kind.sql
 \ir functions/cache/cache_access.sql
@@ -177,6 +184,11 @@
 \ir functions/cache/embed_questions.sql
 \ir functions/cache/purge_caches.sql
 
+\ir functions/search/joined.sql
+\ir functions/search/expand.sql
+\ir functions/search/helper_config.sql
+\ir functions/search/rerank.sql
+\ir functions/search/reranked.sql
 \ir functions/search/text_configs_of.sql
 \ir functions/search/model_for.sql
 \ir functions/search/nearest.sql

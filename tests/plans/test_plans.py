@@ -17,7 +17,7 @@ ROWS = 20_000
 # What the text of each arm's statement has in it.
 VECTOR_ARM = ("select s.chunk_id, s.distance",)
 GRAPH = ("with near as materialized",)
-KEYWORD_ARM = ("ts_rank_cd", "lexemes @@")
+KEYWORD_ARM = ("promising as materialized", "lexemes @@")
 
 
 @dataclass

@@ -115,6 +115,8 @@ class Drain:
             # Fresh work goes first: only what is left of a batch is for rows that are being switched.
             worked |= not self._full and self._switch()
         self._step("activate_complete")
+        while self._step("count_words"):
+            pass
 
     def _switch(self) -> bool:
         """Get on with what is being switched to another model or chunking."""
@@ -311,9 +313,9 @@ class Drain:
             if len(chunks) % 20 == 0:
                 self._db.checkpoint()
         limit = chunking["max_tokens"]
-        context = _shorten(context, limit - chunking["size"] - _MARGIN, tokenizer)
-        redaction.add_context(chunks, context, lambda text: _shorten(text, limit - _MARGIN, tokenizer))
-        return {"chunking_id": chunking["chunking_id"], "context": context, "chunks": chunks}
+        _add_context(chunks, context, limit - chunking["size"] - _MARGIN, tokenizer)
+        redaction.add_context(chunks, lambda text: _shorten(text, limit - _MARGIN, tokenizer))
+        return {"chunking_id": chunking["chunking_id"], "chunks": chunks}
 
     def _chunkings_of(self, source_id: int, organization_id: str | None) -> list[Row]:
         known = self._chunkings.get((source_id, organization_id))
@@ -567,6 +569,21 @@ def _as_json(error: LociError | DbError, **more: Any) -> str:
 
 def _version(claims: list[Row]) -> int:
     return max(int(claim["queue_id"]) for claim in claims)
+
+
+def _add_context(chunks: list[dict[str, Any]], context: str | None, tokens: int, tokenizer: Tokenizer) -> None:
+    """Give each chunk its context: the row's, and the headings it stands under."""
+    context = (context or "").strip()
+    fitting: dict[str, str | None] = {}
+    for chunk in chunks:
+        heading = str(chunk["metadata"].get("heading") or "")
+        # A title is often the first heading as well.
+        heading = "" if heading == context else heading.removeprefix(f"{context} > ")
+        if heading not in fitting:
+            path = _shorten(heading, tokens // 2, tokenizer) or ""
+            room = tokens - tokenizer.count(path) - 1 if path else tokens
+            fitting[heading] = "\n".join(filter(None, (_shorten(context, room, tokenizer), path))) or None
+        chunk["context"] = fitting[heading]
 
 
 def _shorten(context: str | None, tokens: int, tokenizer: Tokenizer) -> str | None:

@@ -83,7 +83,7 @@ begin
     if v_key is null or v_access <> 'write' or (loci_private.cache_limits('search')).size = 0 then
         return query select f.* from loci_private.search_text(
             cached_search.query, cached_search.k, cached_search.mode, cached_search.min_similarity, cached_search.scopes,
-            cached_search.sources, cached_search.metadata, cached_search.since, cached_search.until
+            cached_search.sources, cached_search.metadata, cached_search.since, cached_search.until, false, false, false
         ) as f;
         return;
     end if;
@@ -94,7 +94,7 @@ begin
     for v_row in
         select f.* from loci_private.search_text(
             cached_search.query, cached_search.k, cached_search.mode, cached_search.min_similarity, cached_search.scopes,
-            cached_search.sources, cached_search.metadata, cached_search.since, cached_search.until
+            cached_search.sources, cached_search.metadata, cached_search.since, cached_search.until, false, false, false
         ) as f
     loop
         return next v_row;

@@ -47,6 +47,10 @@ begin
                 and not exists (select from loci_private.row_queue as q where q.source_id = r.source_id and q.key = r.key);
             get diagnostics v_count = row_count;
             v_total := v_total + v_count;
+            -- An expression that looks at other rows is not told when they change.
+            if not reconcile.deep and concat_ws(' ', v_source.content, v_source.context, v_source.metadata, v_source.title) ~* '\mselect\M' then
+                v_total := v_total + loci_private.enqueue_stale(v_source.source_id, 10000);
+            end if;
             if reconcile.deep then
                 insert into loci_private.row_queue (source_id, key, op)
                 select r.source_id, r.key, 'place'

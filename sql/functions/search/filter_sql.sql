@@ -22,6 +22,14 @@ as $$
             ' and (x.chunking_id || ''/'' || coalesce(x.organization_id::text, '''')) <> all(($1).hidden)'
             else ''
         end
+        || case when filter.required is not null then
+            ' and x.chunk_id in (select c.chunk_id from loci_private.chunks as c where c.lexemes operator(pg_catalog.@@) ($1).required)'
+            else ''
+        end
+        || case when filter.excluded is not null then
+            ' and x.chunk_id not in (select c.chunk_id from loci_private.chunks as c where c.lexemes operator(pg_catalog.@@) ($1).excluded)'
+            else ''
+        end
 $$;
 comment on function loci_private.filter_sql(loci_private.search_filter, boolean) is
 'SQL text of what a search may find, over a row x of chunks or vectors; $1 is the filter itself. marked: false when no row is marked as deleted or moved.';

@@ -28,7 +28,7 @@ begin
     end if;
     return row(
         v_scopes, loci.current_principals(), v_sources, search_filter.metadata, search_filter.since, search_filter.until,
-        loci_private.hidden_sets(v_scopes)
+        loci_private.hidden_sets(v_scopes), null, null
     )::loci_private.search_filter;
 end $$;
 comment on function loci_private.search_filter(uuid [], text [], jsonb, timestamptz, timestamptz) is

@@ -22,7 +22,7 @@ declare
     v_binary boolean;
     v_limit text;
     v_narrowed boolean := num_nonnulls(
-        (filter).sources, (filter).metadata, (filter).since, (filter).until
+        (filter).sources, (filter).metadata, (filter).since, (filter).until, (filter).required, (filter).excluded
     ) > 0;
     v_share float8;
     v_unrestricted float8;

@@ -53,11 +53,18 @@ begin
             select a.row_id, $1, $5, a.organization_id, a.scope_id, a.audience, r.ordinal, r.context, r.content,
                 sha256(convert_to(concat_ws(E'\n\n', r.context, r.content), 'UTF8')),
                 loci_private.count_tokens(r.content, $4), '{}',
-                to_tsvector(loci_private.text_config_of(a.organization_id), concat_ws(E'\n\n', r.context, r.content)), $2, $2
+                loci_private.lexemes_of(loci_private.text_config_of(a.organization_id), r.context, r.content), $2, $2
             from adopted as a
             join read as r on r.key = a.key
             order by a.row_id, r.ordinal
             returning chunk_id, row_id, ordinal
+        ), changes as (
+            insert into loci_private.text_changes (scope_id, chunks)
+            select a.scope_id, count(*)
+            from texts as t
+            join adopted as a on a.row_id = t.row_id
+            where a.audience is null
+            group by a.scope_id
         ), vectors as (
             insert into loci_private.%2$I (
                 chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, created_at

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "74ed7599c129cff3b7b6b453b2134bbb9134d1aa5a76b075a35e60a1820df2cf"
+sql_hash = "2da5ea62af2ab7c37e3df81eecabbe8983947119b9f06f248c93bc861bcf0e06"
 version = "0.1.0.dev0"
 
 

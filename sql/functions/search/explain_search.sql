@@ -21,7 +21,8 @@ declare
     v_model loci.embedding_models;
     v_models integer[] := '{}';
     v_vectors text[] := '{}';
-    v_words tsquery;
+    v_asked record;
+    v_words loci_private.search_words;
     v_route record;
     v_want integer;
     v_count bigint;
@@ -31,7 +32,7 @@ declare
 begin
     -- Arguments are refused as the search itself refuses them.
     perform from loci_private.search_text(
-        explain_search.query, explain_search.k, explain_search.mode, null, '{}', explain_search.sources, null, null, null
+        explain_search.query, explain_search.k, explain_search.mode, null, '{}', explain_search.sources, null, null, null, false, false, false
     );
     v_want := greatest(4 * explain_search.k, 50);
     v_filter := loci_private.search_filter(
@@ -58,6 +59,11 @@ begin
     ), ''), 'none but visibility');
     return next;
 
+    v_asked := loci_private.keyword_query(explain_search.query, loci_private.text_configs_of(v_filter.scopes));
+    if explain_search.mode <> 'vector' then
+        v_filter.required := v_asked.required;
+        v_filter.excluded := v_asked.excluded;
+    end if;
     if explain_search.mode <> 'keyword' then
         for v_model in
             select m.* from loci.embedding_models as m
@@ -68,7 +74,9 @@ begin
             begin
                 v_begun := clock_timestamp();
                 v_vectors := v_vectors || loci_private.embed_texts(
-                    loci_private.redacted(array[explain_search.query], v_filter.scopes),
+                    loci_private.redacted(
+                        array[case explain_search.mode when 'vector' then explain_search.query else v_asked.meaning end], v_filter.scopes
+                    ),
                     loci_private.query_config(v_model.model_id), 'query'
                 );
                 v_models := v_models || v_model.model_id;
@@ -139,9 +147,13 @@ begin
     end loop;
 
     if explain_search.mode <> 'vector' then
-        v_words := loci_private.keyword_query(explain_search.query, loci_private.text_configs_of(v_filter.scopes));
+        v_words := loci_private.weigh_words(v_asked.words, v_filter.scopes, loci.setting('keyword_candidates')::integer);
         step := 'words';
-        detail := coalesce(numnode(v_words) / 2 + 1 || ' of the question count', 'none of the question counts');
+        detail := concat_ws(', ',
+            coalesce(cardinality(v_asked.words) || ' of the question count', 'none of the question counts'),
+            case when v_asked.required is not null then 'phrases are required' end,
+            case when v_asked.excluded is not null then 'words are excluded' end
+        );
         return next;
         v_begun := clock_timestamp();
         select count(*) into v_count

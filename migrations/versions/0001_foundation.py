@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "0bcc321a8e35d678e98807601272283d217417e34f8516de7846702ff44a8d34"
+sql_hash = "988c5be1f891cdc4eac492f59e2c9b944dbbd8107a7ab25316fcf91d778cc45e"
 version = "0.1.0.dev0"
 
 

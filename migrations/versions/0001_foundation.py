@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "f922fceb92c1ea37abc07a6fce9b5ac4d7bd5c8ed932f44eedd27f28c788c602"
+sql_hash = "74ed7599c129cff3b7b6b453b2134bbb9134d1aa5a76b075a35e60a1820df2cf"
 version = "0.1.0.dev0"
 
 

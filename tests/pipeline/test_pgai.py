@@ -455,6 +455,8 @@ def test_a_model_that_serves_already_takes_more_vectors(db: Database, people: Pe
     db.execute("select loci.use_embedding_model('mine')")
     db.document(people.acme, "A document about a stork.")
     db.drain()
+    db.execute("update loci.settings set value = '1' where name = 'index_threshold'")
+    db.execute(db.value("select statement from loci.model_indexes where model = 'mine'"))
     index = db.value(
         "select indexrelid from pg_index join pg_class c on c.oid = indexrelid where relname ~ '_hnsw$' order by 1 desc limit 1"
     )

@@ -115,6 +115,8 @@ class Drain:
             # Fresh work goes first: only what is left of a batch is for rows that are being switched.
             worked |= not self._full and self._switch()
         self._step("activate_complete")
+        while self._step("count_words"):
+            pass
 
     def _switch(self) -> bool:
         """Get on with what is being switched to another model or chunking."""
@@ -151,8 +153,7 @@ class Drain:
 
     def give_back(self) -> None:
         """Whatever this run still holds is free for others at once."""
-        for queue in ("row_queue", "embed_queue"):
-            self._db.query("select loci_private.put_back($1, $2)", ("text", queue), ("uuid", self._lease))
+        self._db.query("select loci_private.release($1)", ("uuid", self._lease))
 
     # --- split --------------------------------------------------------------------------------------------------
 
@@ -194,16 +195,30 @@ class Drain:
             self._split_rows(source_id, by_key)
 
     def _split_rows(self, source_id: int, by_key: dict[str, list[Row]]) -> None:
+        """Split these rows; those that are too much text to be read at once, one reading after the other."""
+        while by_key:
+            by_key = self._split_some(source_id, by_key)
+            if by_key and self._late():
+                self._put_back("row_queue", [claim for group in by_key.values() for claim in group])
+                self._db.commit()
+                break
+
+    def _split_some(self, source_id: int, by_key: dict[str, list[Row]]) -> dict[str, list[Row]]:
+        """Split the rows that fit into one reading; what is left."""
         try:
             rows = self._db.query(
-                "select * from loci_private.read_rows($1, $2)", ("int4", source_id), ("text[]", list(by_key))
+                "select * from loci_private.read_rows($1, $2, loci.setting('split_batch_bytes')::int8)",
+                ("int4", source_id),
+                ("text[]", list(by_key)),
             )
             self._db.commit()
         except DbError as error:
             self._db.rollback()
             self._read_failed(source_id, by_key, error)
-            return
+            return {}
         found = {row["key"] for row in rows}
+        left = {row["key"]: by_key[row["key"]] for row in rows if row["held_back"]}
+        rows = [row for row in rows if not row["held_back"]]
         gone = {key: claims for key, claims in by_key.items() if key not in found}
         for key, claims in gone.items():
             self._forget(source_id, key, claims)
@@ -229,6 +244,7 @@ class Drain:
                 self._db.commit()
                 written = self._clock()
         self._db.commit()
+        return left
 
     def _read_failed(self, source_id: int, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]
@@ -297,9 +313,9 @@ class Drain:
             if len(chunks) % 20 == 0:
                 self._db.checkpoint()
         limit = chunking["max_tokens"]
-        context = _shorten(context, limit - chunking["size"] - _MARGIN, tokenizer)
-        redaction.add_context(chunks, context, lambda text: _shorten(text, limit - _MARGIN, tokenizer))
-        return {"chunking_id": chunking["chunking_id"], "context": context, "chunks": chunks}
+        _add_context(chunks, context, limit - chunking["size"] - _MARGIN, tokenizer)
+        redaction.add_context(chunks, lambda text: _shorten(text, limit - _MARGIN, tokenizer))
+        return {"chunking_id": chunking["chunking_id"], "chunks": chunks}
 
     def _chunkings_of(self, source_id: int, organization_id: str | None) -> list[Row]:
         known = self._chunkings.get((source_id, organization_id))
@@ -553,6 +569,21 @@ def _as_json(error: LociError | DbError, **more: Any) -> str:
 
 def _version(claims: list[Row]) -> int:
     return max(int(claim["queue_id"]) for claim in claims)
+
+
+def _add_context(chunks: list[dict[str, Any]], context: str | None, tokens: int, tokenizer: Tokenizer) -> None:
+    """Give each chunk its context: the row's, and the headings it stands under."""
+    context = (context or "").strip()
+    fitting: dict[str, str | None] = {}
+    for chunk in chunks:
+        heading = str(chunk["metadata"].get("heading") or "")
+        # A title is often the first heading as well.
+        heading = "" if heading == context else heading.removeprefix(f"{context} > ")
+        if heading not in fitting:
+            path = _shorten(heading, tokens // 2, tokenizer) or ""
+            room = tokens - tokenizer.count(path) - 1 if path else tokens
+            fitting[heading] = "\n".join(filter(None, (_shorten(context, room, tokenizer), path))) or None
+        chunk["context"] = fitting[heading]
 
 
 def _shorten(context: str | None, tokens: int, tokenizer: Tokenizer) -> str | None:

@@ -38,11 +38,23 @@ left join (
 ) as c on c.source_id = s.source_id
 left join (
     select
-        source_id,
-        count(*) as row_count,
-        min(enqueued_at) as oldest
-    from loci_private.row_queue
-    group by source_id
+        w.source_id,
+        sum(w.row_count) as row_count,
+        min(w.enqueued_at) as oldest
+    from (
+        select
+            source_id,
+            1 as row_count,
+            enqueued_at
+        from loci_private.row_queue
+        union all
+        select
+            source_id,
+            cardinality(keys),
+            enqueued_at
+        from loci_private.row_bulk
+    ) as w
+    group by w.source_id
 ) as q on q.source_id = s.source_id
 left join (
     select

@@ -12,6 +12,8 @@ begin
     -- Rows of sources that no longer exist.
     delete from loci_private.row_queue as q
     where not exists (select from loci_private.sources as s where s.source_id = q.source_id);
+    delete from loci_private.row_bulk as b
+    where not exists (select from loci_private.sources as s where s.source_id = b.source_id);
     delete from loci_private.failures as f
     where not exists (select from loci_private.sources as s where s.source_id = f.source_id);
 
@@ -22,6 +24,7 @@ begin
             where r.source_id = v_source.source_id
             having count(*) > 0;
             delete from loci_private.row_queue as q where q.source_id = v_source.source_id;
+            delete from loci_private.row_bulk as b where b.source_id = v_source.source_id;
             perform loci_private.break_source(v_source.source_id, 'the table was dropped');
             continue;
         end if;
@@ -44,6 +47,10 @@ begin
                 and not exists (select from loci_private.row_queue as q where q.source_id = r.source_id and q.key = r.key);
             get diagnostics v_count = row_count;
             v_total := v_total + v_count;
+            -- An expression that looks at other rows is not told when they change.
+            if not reconcile.deep and concat_ws(' ', v_source.content, v_source.context, v_source.metadata, v_source.title) ~* '\mselect\M' then
+                v_total := v_total + loci_private.enqueue_stale(v_source.source_id, 10000);
+            end if;
             if reconcile.deep then
                 insert into loci_private.row_queue (source_id, key, op)
                 select r.source_id, r.key, 'place'
@@ -107,6 +114,10 @@ begin
             where not exists (select from loci_private.chunks as c where c.chunk_id = e.chunk_id)',
             loci_private.model_table(v_model)
         );
+        get diagnostics v_count = row_count;
+        if v_count > 0 then
+            perform loci_private.note_change(null);
+        end if;
         v_total := v_total + loci_private.enqueue_missing(v_model);
     end loop;
     delete from loci_private.embed_queue as q

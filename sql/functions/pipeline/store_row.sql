@@ -107,14 +107,15 @@ begin
     with new as (
         select n.*, row_number() over (partition by n.chunking_id, n.text_hash order by n.ordinal) as twin
         from (
-            select s.chunking_id, x.context, c.ordinality::integer - 1 as ordinal, c.content, c.redacted, c.token_count,
+            select s.chunking_id, c.ordinality::integer - 1 as ordinal, c.context, c.content, c.redacted, c.token_count,
                 coalesce(c.metadata, '{}') as metadata,
-                sha256(convert_to(coalesce(c.redacted, concat_ws(E'\n\n', x.context, c.content)), 'UTF8')) as text_hash
-            from jsonb_to_recordset(store_row.sets) as s (chunking_id integer, context text, chunks jsonb)
-            cross join lateral (select nullif(btrim(s.context), '') as context) as x
+                sha256(convert_to(coalesce(c.redacted, concat_ws(E'\n\n', c.context, c.content)), 'UTF8')) as text_hash
+            from jsonb_to_recordset(store_row.sets) as s (chunking_id integer, chunks jsonb)
             cross join lateral rows from (
-                jsonb_to_recordset(s.chunks) as (content text, redacted text, token_count integer, metadata jsonb)
-            ) with ordinality as c (content, redacted, token_count, metadata, ordinality)
+                jsonb_to_recordset(s.chunks) as (
+                    context text, content text, redacted text, token_count integer, metadata jsonb
+                )
+            ) with ordinality as c (context, content, redacted, token_count, metadata, ordinality)
             where s.chunking_id = any(v_sets)
         ) as n
     ), old as (
@@ -132,7 +133,7 @@ begin
             redacted = n.redacted, token_count = n.token_count,
             lexemes = case
                 when (c.context, c.content) is not distinct from (n.context, n.content) then c.lexemes
-                else to_tsvector(v_config, concat_ws(E'\n\n', n.context, n.content))
+                else loci_private.lexemes_of(v_config, n.context, n.content)
             end,
             organization_id = store_row.organization_id,
             scope_id = store_row.scope_id, audience = store_row.audience, updated_at = v_now
@@ -151,7 +152,7 @@ begin
         )
         select v_row, store_row.source_id, n.chunking_id, store_row.organization_id, store_row.scope_id, store_row.audience,
             n.ordinal, n.context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata,
-            to_tsvector(v_config, concat_ws(E'\n\n', n.context, n.content)), v_now, v_now
+            loci_private.lexemes_of(v_config, n.context, n.content), v_now, v_now
         from new as n
         where not exists (
             select from old as o
@@ -192,6 +193,11 @@ begin
             on conflict do nothing', loci_private.model_table(v_model)
         ) using v_model, v_row;
     end loop;
+    if store_row.scope_id is not null and store_row.audience is null then
+        insert into loci_private.text_changes (scope_id, chunks)
+        select store_row.scope_id, max(jsonb_array_length(s.chunks))
+        from jsonb_to_recordset(store_row.sets) as s (chunks jsonb);
+    end if;
     -- What is to be redacted has changed while the text was being split.
     if store_row.redaction <> (loci_private.redaction_of(store_row.organization_id)).marker then
         insert into loci_private.row_queue (source_id, key, op) values (store_row.source_id, store_row.key, 'upsert');
@@ -203,7 +209,7 @@ end $$;
 comment on function loci_private.store_row(
     integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) is
-'Bring the chunks of one row in line with what was read of it, keep what is unchanged, queue what needs a vector. sets: [{chunking_id, context, chunks: [{content, redacted, token_count, metadata}]}], one for each of chunkings_of(). False when that came too late; a row whose text is not stored yet is queued again.';
+'Bring the chunks of one row in line with what was read of it, keep what is unchanged, queue what needs a vector. sets: [{chunking_id, chunks: [{context, content, redacted, token_count, metadata}]}], one for each of chunkings_of(). False when that came too late; a row whose text is not stored yet is queued again.';
 revoke execute on function loci_private.store_row(
     integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) from public;

@@ -30,6 +30,7 @@ begin
         where c.chunk_id = any($3)
         on conflict (chunk_id) do nothing', loci_private.model_table(store_vectors.model_id)
     ) using store_vectors.chunk_ids, store_vectors.vectors, v_locked, loci_private.now();
+    perform loci_private.note_change(array(select distinct c.scope_id from loci_private.chunks as c where c.chunk_id = any(v_locked)));
     select array_agg(v.queue_id) into v_left
     from unnest(store_vectors.queue_ids, store_vectors.chunk_ids) as v (queue_id, chunk_id)
     where not (v.chunk_id = any(coalesce(v_locked, '{}')))

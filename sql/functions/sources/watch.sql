@@ -78,7 +78,7 @@ begin
     return v_source;
 end $$;
 comment on function loci.watch(regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text) is
-'Make the rows of a table searchable, now and from now on; returns the source id. content, scope, audience, metadata, context, title, mime_type: column names or SQL expressions over a row. Needs role loci_admin and the rights of the table''s owner. LC240 to LC248.';
+'Make the rows of a table searchable, now and from now on; returns the source id. content, scope, audience, metadata, context, title, mime_type: column names or SQL expressions over a row. Needs role loci_admin and the rights of the table''s owner. LC240 to LC248, LC292.';
 revoke execute on function loci.watch(
     regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text
 ) from public;

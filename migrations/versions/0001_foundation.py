@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "74ed7599c129cff3b7b6b453b2134bbb9134d1aa5a76b075a35e60a1820df2cf"
+sql_hash = "5fc1f5e3881041332775075d1718c7dc3777259052efcaf2a2b465ed53c56ba2"
 version = "0.1.0.dev0"
 
 

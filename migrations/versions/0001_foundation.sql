@@ -380,7 +380,7 @@ create table loci_private.chunkings (
 -- Which chunks of a source stand for its rows in the organizations of a model assignment. Search sees the active ones; those
 -- of the target fill in the background and become active when they are complete. adopted_chunking: stands in for the active
 -- ones where a row has none. surplus: there may be others, which search has to leave out and the drain to remove.
--- fed_row: rows up to here have been queued for the target.
+-- fed_row: rows up to here have been queued for the target. fed_version: what changes after this version does not hold it up.
 create table loci_private.chunking_assignments (
     source_id integer not null references loci_private.sources (source_id) on delete cascade,
     assignment_id integer not null references loci_private.model_assignments (assignment_id) on delete cascade,
@@ -389,6 +389,7 @@ create table loci_private.chunking_assignments (
     adopted_chunking integer references loci_private.chunkings (chunking_id),
     surplus boolean not null default false,
     fed_row bigint not null default 0,
+    fed_version bigint not null default 0,
     assigned_at timestamptz not null default now(),
     primary key (source_id, assignment_id)
 );
@@ -423,6 +424,30 @@ create index on loci_private.chunks (chunking_id, organization_id);
 create index on loci_private.chunks (scope_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
+-- What the full-text arm knows of how common words are, a scope at a time: what somebody may not see never weighs on what
+-- they find. Chunks with an audience are not counted, as not everybody in their scope may know of them. Approximate: counted
+-- again when a tenth of a scope has changed.
+create table loci_private.text_statistics (
+    scope_id uuid not null primary key references loci_private.scopes (scope_id) on delete cascade,
+    chunks bigint not null default 0,
+    words bigint not null default 0,
+    changed bigint not null default 0
+);
+
+-- In how many chunks of a scope a word is; words of a single chunk are left out.
+create table loci_private.word_counts (
+    scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
+    word text not null collate "C",
+    chunks bigint not null,
+    primary key (scope_id, word)
+);
+
+-- How many chunks were stored in a scope since the last count. Append only, so that no drain waits for another.
+create table loci_private.text_changes (
+    change_id bigint generated always as identity primary key,
+    scope_id uuid not null,
+    chunks integer not null
+);
 -- What a search returns. A type of its own, because PL/pgSQL cannot return a column that is named like an argument.
 create type loci.passage as (
     source text,
@@ -439,7 +464,8 @@ create type loci.passage as (
     keyword_rank integer
 );
 -- What a search may find: the visible scopes and principals of who is asking, and what they narrowed it to (null: all).
--- hidden: sets of chunks that are not in use (null: there are none).
+-- hidden: sets of chunks that are not in use (null: there are none). required, excluded: what the text of a passage must
+-- and must not match.
 create type loci_private.search_filter as (
     scopes uuid [],
     principals uuid [],
@@ -447,7 +473,22 @@ create type loci_private.search_filter as (
     metadata jsonb,
     since timestamptz,
     until timestamptz,
-    hidden text []
+    hidden text [],
+    required tsquery,
+    excluded tsquery
+);
+
+-- The words of a question, each with its weight (the rarer, the more), and how long a chunk is on average. any_word
+-- matches whatever has one of them; likely, far cheaper, what can be among the best. rough: the words again, in a few
+-- groups of about the same weight.
+create type loci_private.search_words as (
+    words tsquery [],
+    weights double precision [],
+    rough tsquery [],
+    rough_weights double precision [],
+    mean_length double precision,
+    any_word tsquery,
+    likely tsquery
 );
 -- What was found out before. Unlogged: a crash empties these tables, which costs nothing but time. No unique key on
 -- entries, so that nobody ever waits for another's transaction to store one; the newest of a key counts.

@@ -216,7 +216,7 @@ def test_killed_during_a_switch(server: Any, stage: str) -> None:
     keys = write_documents(db, people, 60, 6)
     db.drain(100)
     small = {"splitting": 200, "coming into use": 220, "removing": 240, "all of it": 260}[stage]
-    found = len(db.search(people.ada, "document paragraph", k=1000, mode="vector"))
+    before = db.value("select active_chunking from loci_private.chunking_assignments")
     db.execute("select loci.set_chunking('loci.documents', %s, 0)", small)
     if stage == "all of it":
         for state in ("fed_row > 0", "active_chunking = target_chunking", "not surplus"):
@@ -243,8 +243,13 @@ def test_killed_during_a_switch(server: Any, stage: str) -> None:
             db = crash(server, db)
             with pytest.raises(psycopg.OperationalError):
                 connection.execute("commit")
-        hits = len(db.search(people.ada, "document paragraph", k=1000, mode="vector"))
-        assert hits == found if stage != "removing" else hits > found
+        in_use = db.value("select active_chunking from loci_private.chunking_assignments")
+        assert (in_use == before) == (stage != "removing")
+        hits = [row["chunk_id"] for row in db.search(people.ada, "document paragraph", k=50, mode="vector")]
+        assert len(hits) == 50
+        assert db.rows("select distinct chunking_id from loci_private.chunks where chunk_id = any(%s)", hits) == [
+            {"chunking_id": in_use}
+        ]
     db.drain(100)
     assert indexed_keys(db, "documents") == keys
     assert (

@@ -19,7 +19,7 @@ returns table (
     vector_rank integer,
     keyword_rank integer
 )
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column

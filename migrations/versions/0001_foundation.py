@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30aa92e63dbf05f92aaa2043d448ea443e70156add5e972990aa4ebeef712471"
+sql_hash = "b70dd40889a19e1326d34e328ee1cd0e2eb8fa4277c4bee773f6f7683489c5d9"
 version = "0.1.0.dev0"
 
 

@@ -57,7 +57,8 @@ begin
         join loci_private.chunks as c on c.chunk_id = h.chunk_id
         join loci_private.source_rows as r on r.row_id = c.row_id
         join loci_private.sources as s on s.source_id = r.source_id
-        left join lateral (%s) as n on true
+        -- A chunk that has vectors of two models is one passage still.
+        left join lateral (select max(m.similarity) as similarity from (%s) as m) as n on true
         order by h.score desc, h.chunk_id',
         loci_private.similarity_sql(fuse.models, 'h.chunk_id', '$2')
     ) using

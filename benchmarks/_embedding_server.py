@@ -1,4 +1,4 @@
-"""An OpenAI-compatible embedding server that costs next to nothing: what is measured beside it is the database.
+"""An OpenAI-compatible embedding server that costs little: what is measured beside it is the database.
 
 ``python -m benchmarks._embedding_server PORT DIMENSIONS LATENCY_SECONDS``; prints a line when it listens.
 """
@@ -8,23 +8,33 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import random
-import struct
 import sys
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
 
 
-def _pool(dimensions: int, size: int = 512) -> list[str]:
-    rng = random.Random(1)
-    return [
-        base64.b64encode(struct.pack(f"<{dimensions}f", *(rng.gauss(0, 1) for _ in range(dimensions)))).decode()
-        for _ in range(size)
-    ]
+def vector_of(text: str, dimensions: int) -> NDArray[np.float32]:
+    """A vector of length 1 for this text: always the same, of no other text, in no relation to its meaning.
+
+    An index holds equal vectors in one place, and would be measured with fewer rows than it seems to have.
+    """
+    vector = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(dimensions, dtype=np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def _answer(texts: list[str], dimensions: int) -> bytes:
+    data = ",".join(
+        f'{{"object":"embedding","index":{index},'
+        f'"embedding":"{base64.b64encode(vector_of(text, dimensions).astype("<f4").tobytes()).decode()}"}}'
+        for index, text in enumerate(texts)
+    )
+    return f'{{"object":"list","data":[{data}],"usage":{{"total_tokens":{len(texts)}}}}}'.encode()
 
 
 async def serve(port: int, dimensions: int, latency: float) -> None:
-    """Answer POST /v1/embeddings after so many seconds, with vectors from a pool made once."""
-    pool = _pool(dimensions)
-    items = [f'"object":"embedding","embedding":"{vector}"' for vector in pool]
+    """Answer POST /v1/embeddings after so many seconds."""
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -36,10 +46,7 @@ async def serve(port: int, dimensions: int, latency: float) -> None:
                 )
                 texts = json.loads(await reader.readexactly(length))["input"]
                 await asyncio.sleep(latency)
-                data = ",".join(
-                    f'{{"index":{index},{items[hash(text) % len(items)]}}}' for index, text in enumerate(texts)
-                )
-                body = f'{{"object":"list","data":[{data}],"usage":{{"total_tokens":{len(texts)}}}}}'.encode()
+                body = _answer(texts, dimensions)
                 writer.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
                     + body

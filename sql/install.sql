@@ -12,7 +12,11 @@
 \ir schema/070_sources.sql
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
+\ir schema/092_words.sql
 \ir schema/095_search.sql
+\ir schema/100_jobs.sql
+\ir schema/095_passages.sql
+\ir schema/100_caches.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -23,6 +27,8 @@
 
 \ir functions/identity/is_visible.sql
 \ir functions/identity/organization_of.sql
+\ir functions/identity/user_scopes.sql
+\ir functions/identity/user_principals.sql
 \ir functions/identity/scopes_of.sql
 \ir functions/identity/principals_of.sql
 \ir functions/identity/identity_signature.sql
@@ -45,7 +51,14 @@
 \ir functions/models/query_config.sql
 \ir functions/models/embed_texts.sql
 \ir functions/models/embed_batch.sql
-\ir functions/models/activate_complete_models.sql
+\ir functions/models/chunking_for.sql
+\ir functions/models/planned_chunkings.sql
+\ir functions/models/plan_chunkings.sql
+\ir functions/models/chunking_uses.sql
+\ir functions/models/wanted_vectors.sql
+\ir functions/models/is_complete.sql
+\ir functions/models/rejoin_default.sql
+\ir functions/models/activate_complete.sql
 \ir functions/models/add_gateway.sql
 \ir functions/models/add_embedding_model.sql
 \ir functions/models/assign_model.sql
@@ -68,6 +81,9 @@
 \ir functions/sources/key_template.sql
 \ir functions/sources/require_owner.sql
 \ir functions/sources/build_source_readers.sql
+\ir functions/sources/members_of.sql
+\ir functions/sources/unfollow_table.sql
+\ir functions/sources/follow_tables.sql
 \ir functions/sources/build_source_triggers.sql
 \ir functions/sources/source_keys.sql
 \ir functions/sources/enqueue_source.sql
@@ -82,6 +98,8 @@
 \ir functions/sources/sources.sql
 \ir functions/sources/trigger_failed.sql
 \ir functions/sources/unwatch.sql
+\ir functions/sources/register_source.sql
+\ir functions/sources/set_chunking.sql
 \ir functions/sources/watch.sql
 \ir functions/sources/adopt_chunks.sql
 \ir functions/sources/build_pgai_reader.sql
@@ -91,57 +109,120 @@
 \ir functions/sources/adopt_pgai_vectorizer.sql
 
 \ir functions/pipeline/break_source.sql
-\ir functions/pipeline/chunking_of.sql
+\ir functions/pipeline/sessions.sql
+\ir functions/pipeline/put_back.sql
+\ir functions/pipeline/release.sql
+\ir functions/pipeline/free_leases.sql
+\ir functions/pipeline/chunkings_of.sql
 \ir functions/pipeline/claim.sql
+\ir functions/pipeline/unpack_rows.sql
 \ir functions/pipeline/claim_chunks.sql
 \ir functions/pipeline/claim_rows.sql
+\ir functions/pipeline/clear_surplus.sql
 \ir functions/pipeline/count_tokens.sql
+\ir functions/pipeline/count_words.sql
 \ir functions/pipeline/done.sql
 \ir functions/pipeline/drain.sql
 \ir functions/pipeline/fail.sql
 \ir functions/pipeline/failures.sql
+\ir functions/pipeline/feed_rows.sql
 \ir functions/pipeline/forget_rows.sql
+\ir functions/pipeline/is_watched.sql
 \ir functions/pipeline/known_vectors.sql
+\ir functions/pipeline/newest_version.sql
 \ir functions/pipeline/pending_models.sql
 \ir functions/pipeline/postpone.sql
-\ir functions/pipeline/put_back.sql
 \ir functions/pipeline/read_rows.sql
+\ir functions/pipeline/enqueue_stale.sql
 \ir functions/pipeline/reconcile.sql
+\ir functions/pipeline/remove_chunks.sql
 \ir functions/pipeline/retry_failures.sql
 \ir functions/pipeline/row_fingerprint.sql
-\ir functions/pipeline/source_config.sql
 \ir functions/pipeline/redaction_of.sql
 \ir functions/pipeline/redact_texts.sql
 \ir functions/pipeline/redacted.sql
 \ir functions/pipeline/check_redaction_pattern.sql
 \ir functions/pipeline/enqueue_unredacted.sql
+\ir functions/search/terms.sql
+\ir functions/pipeline/lexemes_of.sql
 \ir functions/pipeline/store_row.sql
 \ir functions/pipeline/store_vectors.sql
 \ir functions/pipeline/sweep_source.sql
 \ir functions/pipeline/text_config_of.sql
 
 \ir functions/search/filter_sql.sql
+\ir functions/search/search_filter.sql
+\ir functions/search/check_k.sql
 \ir functions/search/similarity_sql.sql
+\ir functions/search/indexed_sql.sql
+\ir functions/search/nearness_sql.sql
+\ir functions/search/count_vectors.sql
+\ir functions/search/vector_route.sql
 \ir functions/search/vector_candidates.sql
+\ir functions/search/word_score_sql.sql
+\ir functions/search/weigh_words.sql
 \ir functions/search/keyword_candidates.sql
+\ir functions/cache/check_cache_kind.sql
+\ir functions/cache/cache_access.sql
+\ir functions/cache/cache_folded.sql
+\ir functions/cache/cache_parts.sql
+\ir functions/cache/cache_key.sql
+\ir functions/cache/cache_snapshot.sql
+\ir functions/cache/changes_since.sql
+\ir functions/cache/note_change.sql
+\ir functions/cache/note_degraded.sql
+\ir functions/cache/cache_limits.sql
+\ir functions/cache/cache_trim.sql
+\ir functions/cache/cache_room.sql
+\ir functions/cache/cache_used.sql
+\ir functions/cache/cache_get.sql
+\ir functions/cache/cache_put.sql
+\ir functions/cache/clear_cache.sql
+\ir functions/cache/cache_counts.sql
+\ir functions/cache/cache_stats.sql
+\ir functions/cache/cached_search.sql
+\ir functions/cache/embed_questions.sql
+\ir functions/cache/purge_caches.sql
+
+\ir functions/search/joined.sql
+\ir functions/search/expand.sql
+\ir functions/search/helper_config.sql
+\ir functions/search/rerank.sql
+\ir functions/search/reranked.sql
 \ir functions/search/text_configs_of.sql
+\ir functions/search/model_for.sql
+\ir functions/search/nearest.sql
+\ir functions/search/similar_rows.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
 \ir functions/search/hidden_rows.sql
+\ir functions/search/hidden_sets.sql
 \ir functions/search/hidden_sources.sql
 \ir functions/search/keyword_query.sql
 \ir functions/search/models_of.sql
 \ir functions/search/search.sql
-\ir functions/search/visible_vectors.sql
+\ir functions/search/search_vector.sql
+\ir functions/search/similar.sql
+\ir functions/search/explain_search.sql
 
+\ir functions/operations/check_schedule.sql
+\ir functions/operations/cron_database.sql
+\ir functions/operations/schedule_jobs.sql
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
+\ir functions/operations/index_builds.sql
+\ir functions/operations/index_plan.sql
 \ir functions/operations/job_housekeeping.sql
+\ir functions/operations/job_indexes.sql
 \ir functions/operations/jobs.sql
+\ir functions/operations/model_indexes.sql
+\ir functions/operations/switches.sql
 \ir functions/operations/progress.sql
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
 
+\ir triggers/ddl__partitions.sql
+\ir triggers/caches__changes.sql
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
@@ -150,6 +231,7 @@
 \ir triggers/organizations__redaction.sql
 \ir triggers/redaction_patterns__check.sql
 \ir triggers/settings__check_value.sql
+\ir triggers/settings__schedule.sql
 \ir triggers/users__mapped_role.sql
 
 -- Rights, then the rows every installation starts with.
@@ -163,4 +245,5 @@
 
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
+\ir jobs/indexes.sql
 \ir jobs/reconcile.sql

@@ -142,16 +142,16 @@ def db(new_database: Callable[..., Database]) -> Database:
     return new_database()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def cron_db(dsn_of: Callable[[str], str]) -> Iterator[Database]:
-    """The one database of the server that pg_cron works in, migrated."""
+    """The one database of the server that pg_cron works in, migrated; for one test at a time."""
     with _only_one("cron") as done:
         if not done.exists():
             migrate(dsn_of("loci"))
             done.touch()
-    database = Database("loci", dsn_of)
-    yield database
-    database.close()
+        database = Database("loci", dsn_of)
+        yield database
+        database.close()
 
 
 @pytest.fixture(scope="module")

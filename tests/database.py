@@ -196,11 +196,13 @@ class Database:
         self.execute("call loci.drain(%s)", max_seconds)
 
     def waiting(self) -> int:
-        """Work in both queues, leased or not."""
+        """Work in the queues, leased or not."""
         return cast(
             int,
             self.value(
-                "select (select count(*) from loci_private.row_queue) + (select count(*) from loci_private.embed_queue)"
+                "select (select count(*) from loci_private.row_queue) "
+                "+ (select coalesce(sum(cardinality(keys)), 0) from loci_private.row_bulk) "
+                "+ (select count(*) from loci_private.embed_queue)"
             ),
         )
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "b70dd40889a19e1326d34e328ee1cd0e2eb8fa4277c4bee773f6f7683489c5d9"
+sql_hash = "35d42648ba4b3b6f185e7e51f5f58dcb3d035f6517ced93908a8b1919932d6d9"
 version = "0.1.0.dev0"
 
 

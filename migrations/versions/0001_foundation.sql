@@ -79,6 +79,7 @@ create table loci.embedding_models (
     tokenizer text not null default 'cl100k',
     max_batch integer not null default 100 check (max_batch between 1 and 2048),
     max_tokens integer not null default 8191 check (max_tokens between 16 and 1000000),
+    quantization text not null default 'none' check (quantization in ('none', 'binary')),
     created_at timestamptz not null default now()
 );
 create index on loci.embedding_models (gateway);
@@ -257,8 +258,22 @@ create table loci_private.sources (
     broken_error text,
     created_at timestamptz not null default now()
 );
+
+-- The tables whose triggers tell a source what changes: the watched one and its partitions.
+create table loci_private.source_tables (
+    source_id integer not null references loci_private.sources (source_id) on delete cascade,
+    relation regclass not null,
+    primary key (source_id, relation)
+);
+create index on loci_private.source_tables (relation);
 -- Queues share queue_id, attempts, available_at, leased_at, lease and last_error, the columns of the one lease
--- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out.
+-- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out, or when
+-- the session that holds the lease has ended.
+create table loci_private.leases (
+    lease uuid not null primary key,
+    pid integer not null,
+    backend_start timestamptz not null
+);
 
 -- Changed rows of watched tables. Append only for applications: no unique key, so that no INSERT ever waits or fails
 -- on it. The newest queue_id of a key is the version of that row. 'place' marks rows that were deleted or moved:
@@ -274,10 +289,27 @@ create table loci_private.row_queue (
     leased_at timestamptz,
     lease uuid,
     last_error jsonb,
-    enqueued_at timestamptz not null default now()
+    enqueued_at timestamptz not null default now(),
+    xid xid8 not null default pg_current_xact_id()
 );
 create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
+-- xid: the transaction that made a mark; caches ask for marks that are younger than what they hold. The condition on xid is
+-- always true: it keeps this index out of the plans of those who ask for marks of a row.
+create index row_queue_marking on loci_private.row_queue (xid)
+where op in ('place', 'truncate', 'resync') and xid is not null;
+
+-- Rows of large INSERTs: an entry stands for up to a thousand and costs the application a fraction of as many entries of
+-- row_queue. The drain unpacks it into those. Their queue_ids were taken when the rows were written and are their versions.
+create table loci_private.row_bulk (
+    bulk_id bigint generated always as identity primary key,
+    source_id integer not null,
+    keys text[] not null,
+    queue_ids bigint[] not null,
+    enqueued_at timestamptz not null default now()
+);
+-- Trying to compress them would take longer than writing them.
+alter table loci_private.row_bulk alter column keys set storage external, alter column queue_ids set storage external;
 
 -- Chunks that still need a vector of a model.
 create table loci_private.embed_queue (
@@ -332,11 +364,47 @@ create table loci_private.source_rows (
 );
 create index on loci_private.source_rows using gin (metadata jsonb_path_ops);
 
+-- How rows of a source are cut: with a tokenizer, for models that take max_tokens, into chunks of at most size tokens that
+-- repeat at most overlap of the one before. adopted: cut by somebody else, to about these numbers.
+create table loci_private.chunkings (
+    chunking_id integer generated always as identity primary key,
+    source_id integer not null references loci_private.sources (source_id) on delete cascade,
+    tokenizer text not null,
+    max_tokens integer not null,
+    size integer not null,
+    overlap integer not null,
+    adopted boolean not null default false,
+    unique (source_id, tokenizer, max_tokens, size, overlap, adopted)
+);
+
+-- Which chunks of a source stand for its rows in the organizations of a model assignment. Search sees the active ones; those
+-- of the target fill in the background and become active when they are complete. adopted_chunking: stands in for the active
+-- ones where a row has none. surplus: there may be others, which search has to leave out and the drain to remove.
+-- fed_row: rows up to here have been queued for the target. fed_version: what changes after this version does not hold it up.
+create table loci_private.chunking_assignments (
+    source_id integer not null references loci_private.sources (source_id) on delete cascade,
+    assignment_id integer not null references loci_private.model_assignments (assignment_id) on delete cascade,
+    active_chunking integer not null references loci_private.chunkings (chunking_id),
+    target_chunking integer not null references loci_private.chunkings (chunking_id),
+    adopted_chunking integer references loci_private.chunkings (chunking_id),
+    surplus boolean not null default false,
+    fed_row bigint not null default 0,
+    fed_version bigint not null default 0,
+    assigned_at timestamptz not null default now(),
+    primary key (source_id, assignment_id)
+);
+create index on loci_private.chunking_assignments (assignment_id);
+create index on loci_private.chunking_assignments (active_chunking);
+create index on loci_private.chunking_assignments (target_chunking);
+create index on loci_private.chunking_assignments (adopted_chunking);
+create index chunking_assignments_surplus on loci_private.chunking_assignments (assignment_id) where surplus;
+
 -- text_hash identifies what is embedded: redacted, where that is needed, else context and content together.
 create table loci_private.chunks (
     chunk_id bigint generated always as identity primary key,
     row_id bigint not null references loci_private.source_rows (row_id) on delete cascade,
     source_id integer not null,
+    chunking_id integer not null,
     organization_id uuid,
     scope_id uuid not null,
     audience uuid[],
@@ -351,16 +419,143 @@ create table loci_private.chunks (
     created_at timestamptz not null,
     updated_at timestamptz not null
 );
-create index on loci_private.chunks (row_id, ordinal);
+create index on loci_private.chunks (row_id, chunking_id, ordinal);
+create index on loci_private.chunks (chunking_id, organization_id);
 create index on loci_private.chunks (scope_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
+-- What the full-text arm knows of how common words are, a scope at a time: what somebody may not see never weighs on what
+-- they find. Chunks with an audience are not counted, as not everybody in their scope may know of them. Approximate: counted
+-- again when a tenth of a scope has changed.
+create table loci_private.text_statistics (
+    scope_id uuid not null primary key references loci_private.scopes (scope_id) on delete cascade,
+    chunks bigint not null default 0,
+    words bigint not null default 0,
+    changed bigint not null default 0
+);
+
+-- In how many chunks of a scope a word is; words of a single chunk are left out.
+create table loci_private.word_counts (
+    scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
+    word text not null collate "C",
+    chunks bigint not null,
+    primary key (scope_id, word)
+);
+
+-- How many chunks were stored in a scope since the last count. Append only, so that no drain waits for another.
+create table loci_private.text_changes (
+    change_id bigint generated always as identity primary key,
+    scope_id uuid not null,
+    chunks integer not null
+);
+-- What a search returns. A type of its own, because PL/pgSQL cannot return a column that is named like an argument.
+create type loci.passage as (
+    source text,
+    key text,
+    chunk_id bigint,
+    ordinal integer,
+    content text,
+    title text,
+    scope_id uuid,
+    metadata jsonb,
+    score real,
+    similarity real,
+    vector_rank integer,
+    keyword_rank integer
+);
 -- What a search may find: the visible scopes and principals of who is asking, and what they narrowed it to (null: all).
+-- hidden: sets of chunks that are not in use (null: there are none). required, excluded: what the text of a passage must
+-- and must not match.
 create type loci_private.search_filter as (
     scopes uuid [],
     principals uuid [],
     sources integer [],
     metadata jsonb,
     since timestamptz,
-    until timestamptz
+    until timestamptz,
+    hidden text [],
+    required tsquery,
+    excluded tsquery
+);
+
+-- The words of a question, each with its weight (the rarer, the more), and how long a chunk is on average. any_word
+-- matches whatever has one of them; likely, far cheaper, what can be among the best. rough: the words again, in a few
+-- groups of about the same weight.
+create type loci_private.search_words as (
+    words tsquery [],
+    weights double precision [],
+    rough tsquery [],
+    rough_weights double precision [],
+    mean_length double precision,
+    any_word tsquery,
+    likely tsquery
+);
+-- What was found out before. Unlogged: a crash empties these tables, which costs nothing but time. No unique key on
+-- entries, so that nobody ever waits for another's transaction to store one; the newest of a key counts.
+create unlogged table loci_private.cache (
+    kind text not null check (kind in ('search', 'embedding', 'context', 'similarity', 'routing', 'response')),
+    key bytea not null,
+    -- What anybody may have changed since this snapshot was taken makes the entry worthless; null: it depends on nothing.
+    snapshot pg_snapshot,
+    made_at timestamptz not null,
+    used_at timestamptz not null,
+    value jsonb,
+    -- kind embedding
+    model_id integer,
+    embedding public.halfvec,
+    -- kind search: what was found, never what it says
+    chunk_ids bigint [],
+    scores real [],
+    similarities real [],
+    vector_ranks integer [],
+    keyword_ranks integer []
+);
+create index on loci_private.cache (key);
+create index on loci_private.cache (kind, used_at);
+
+-- Which transactions changed something in which scope that a search could show; scope_id of zeros: in all of them. At most
+-- one row a transaction and scope. Marks of row_queue speak for themselves (row_queue.xid).
+create unlogged table loci_private.changes (
+    scope_id uuid not null,
+    xid xid8 not null,
+    primary key (scope_id, xid)
+);
+-- Moments: who sees xid as committed sees every transaction before horizon. Tells which changes no entry can need any more.
+create unlogged table loci_private.change_moments (
+    at timestamptz not null,
+    xid xid8 not null,
+    horizon xid8 not null
+);
+
+-- Counters that cost no row, no lock worth speaking of and no write to the log.
+create unlogged sequence loci_private.cache_search_hits;
+create unlogged sequence loci_private.cache_search_misses;
+create unlogged sequence loci_private.cache_search_stores;
+create unlogged sequence loci_private.cache_search_evictions;
+create unlogged sequence loci_private.cache_embedding_hits;
+create unlogged sequence loci_private.cache_embedding_misses;
+create unlogged sequence loci_private.cache_embedding_stores;
+create unlogged sequence loci_private.cache_embedding_evictions;
+create unlogged sequence loci_private.cache_context_hits;
+create unlogged sequence loci_private.cache_context_misses;
+create unlogged sequence loci_private.cache_context_stores;
+create unlogged sequence loci_private.cache_context_evictions;
+create unlogged sequence loci_private.cache_similarity_hits;
+create unlogged sequence loci_private.cache_similarity_misses;
+create unlogged sequence loci_private.cache_similarity_stores;
+create unlogged sequence loci_private.cache_similarity_evictions;
+create unlogged sequence loci_private.cache_routing_hits;
+create unlogged sequence loci_private.cache_routing_misses;
+create unlogged sequence loci_private.cache_routing_stores;
+create unlogged sequence loci_private.cache_routing_evictions;
+create unlogged sequence loci_private.cache_response_hits;
+create unlogged sequence loci_private.cache_response_misses;
+create unlogged sequence loci_private.cache_response_stores;
+create unlogged sequence loci_private.cache_response_evictions;
+-- What is to run by itself, and when; loci.schedule_jobs() tells pg_cron. No schedule: the settings drain_schedule and
+-- drain_workers say when, and how many side by side.
+create table loci_private.job_definitions (
+    job text not null primary key,
+    schedule text,
+    command text not null
 );

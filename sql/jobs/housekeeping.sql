@@ -1,1 +1,1 @@
-select loci_private.schedule_job('loci housekeeping', '43 3 * * *', 'SELECT loci_private.job_housekeeping()');
+select loci_private.schedule_job('loci housekeeping', '43 * * * *', 'SELECT loci_private.job_housekeeping()');

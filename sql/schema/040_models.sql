@@ -22,6 +22,7 @@ create table loci.embedding_models (
     tokenizer text not null default 'cl100k',
     max_batch integer not null default 100 check (max_batch between 1 and 2048),
     max_tokens integer not null default 8191 check (max_tokens between 16 and 1000000),
+    quantization text not null default 'none' check (quantization in ('none', 'binary')),
     created_at timestamptz not null default now()
 );
 create index on loci.embedding_models (gateway);

@@ -21,3 +21,11 @@ create table loci_private.sources (
     broken_error text,
     created_at timestamptz not null default now()
 );
+
+-- The tables whose triggers tell a source what changes: the watched one and its partitions.
+create table loci_private.source_tables (
+    source_id integer not null references loci_private.sources (source_id) on delete cascade,
+    relation regclass not null,
+    primary key (source_id, relation)
+);
+create index on loci_private.source_tables (relation);

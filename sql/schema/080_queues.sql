@@ -1,5 +1,11 @@
 -- Queues share queue_id, attempts, available_at, leased_at, lease and last_error, the columns of the one lease
--- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out.
+-- mechanism (loci_private.claim and its siblings). A leased row is available again when its lease has run out, or when
+-- the session that holds the lease has ended.
+create table loci_private.leases (
+    lease uuid not null primary key,
+    pid integer not null,
+    backend_start timestamptz not null
+);
 
 -- Changed rows of watched tables. Append only for applications: no unique key, so that no INSERT ever waits or fails
 -- on it. The newest queue_id of a key is the version of that row. 'place' marks rows that were deleted or moved:
@@ -15,10 +21,27 @@ create table loci_private.row_queue (
     leased_at timestamptz,
     lease uuid,
     last_error jsonb,
-    enqueued_at timestamptz not null default now()
+    enqueued_at timestamptz not null default now(),
+    xid xid8 not null default pg_current_xact_id()
 );
 create index on loci_private.row_queue (source_id, key);
 create index row_queue_placing on loci_private.row_queue (source_id, key, queue_id) where op in ('place', 'truncate', 'resync');
+-- xid: the transaction that made a mark; caches ask for marks that are younger than what they hold. The condition on xid is
+-- always true: it keeps this index out of the plans of those who ask for marks of a row.
+create index row_queue_marking on loci_private.row_queue (xid)
+where op in ('place', 'truncate', 'resync') and xid is not null;
+
+-- Rows of large INSERTs: an entry stands for up to a thousand and costs the application a fraction of as many entries of
+-- row_queue. The drain unpacks it into those. Their queue_ids were taken when the rows were written and are their versions.
+create table loci_private.row_bulk (
+    bulk_id bigint generated always as identity primary key,
+    source_id integer not null,
+    keys text[] not null,
+    queue_ids bigint[] not null,
+    enqueued_at timestamptz not null default now()
+);
+-- Trying to compress them would take longer than writing them.
+alter table loci_private.row_bulk alter column keys set storage external, alter column queue_ids set storage external;
 
 -- Chunks that still need a vector of a model.
 create table loci_private.embed_queue (

@@ -1,6 +1,6 @@
 create or replace function loci_private.check_setting()
 returns trigger
-language plpgsql
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -17,6 +17,9 @@ begin
         if new.name = 'text_search_config' and loci_private.text_config(new.value) is null then
             raise exception 'there is no text search configuration "%"', new.value
                 using errcode = 'LC011', hint = 'select cfgname from pg_ts_config lists them.';
+        end if;
+        if new.name = 'drain_schedule' then
+            perform loci_private.check_schedule(new.value);
         end if;
         return new;
     end if;
@@ -41,7 +44,7 @@ begin
     end if;
     return new;
 end $$;
-comment on function loci_private.check_setting() is 'Refuse values that a setting does not take (LC011).';
+comment on function loci_private.check_setting() is 'Refuse values that a setting does not take (LC011, LC290, LC291).';
 revoke execute on function loci_private.check_setting() from public;
 create or replace trigger settings__check_value
 before insert or update on loci.settings

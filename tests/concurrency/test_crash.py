@@ -202,6 +202,65 @@ def claimed_work(db: Database, people: People) -> tuple[set[str], Connection]:
     return keys, worker
 
 
+@pytest.mark.parametrize("stage", ["splitting", "coming into use", "removing", "all of it"])
+def test_killed_during_a_switch(server: Any, stage: str) -> None:
+    """What is searched is all of the old or all of the new."""
+    db = Database("loci", server.dsn)
+    people = db.people()
+    keys = write_documents(db, people, 60, 6)
+    db.drain(100)
+    small = {"splitting": 200, "coming into use": 220, "removing": 240, "all of it": 260}[stage]
+    found = len(db.search(people.ada, "document paragraph", k=1000, mode="vector"))
+    db.execute("select loci.set_chunking('loci.documents', %s, 0)", small)
+    if stage == "all of it":
+        for state in ("fed_row > 0", "active_chunking = target_chunking", "not surplus"):
+            with background(db) as drain:
+                wait_until(
+                    lambda: (
+                        db.rows(f"select from loci_private.chunking_assignments where {state}") or not drain.running
+                    ),  # noqa: B023
+                    state,
+                )
+                db = crash(server, db)
+                drain.wait()
+    else:
+        if stage == "splitting":
+            step = "loci_private.feed_rows()"
+        else:
+            # Fill it, up to the step in question.
+            with db.connect() as holder:
+                holder.execute("begin; select from loci_private.chunking_assignments for key share")
+                db.drain(100)
+                holder.execute("commit")
+            step = "loci_private.activate_complete()"
+            if stage == "removing":
+                assert db.value(f"select {step}") == 1
+                step = "loci_private.clear_surplus(7)"
+        with db.connect() as connection:
+            connection.execute("begin")
+            assert next(iter((connection.execute(f"select {step}").fetchone() or {}).values())) > 0
+            db = crash(server, db)
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("commit")
+        hits = len(db.search(people.ada, "document paragraph", k=1000, mode="vector"))
+        assert hits == found if stage != "removing" else hits > found
+    db.drain(100)
+    assert indexed_keys(db, "documents") == keys
+    assert (
+        db.rows("select from loci_private.chunking_assignments where surplus or active_chunking <> target_chunking")
+        == []
+    )
+    assert db.value("select max(token_count) <= %s from loci_private.chunks", small)
+    assert (
+        db.value(
+            "select max(n) from (select count(distinct chunking_id) as n from loci_private.chunks group by row_id) as s"
+        )
+        == 1
+    )
+    consistent(db)
+    db.close()
+
+
 def test_leases_end_with_the_server(server: Any) -> None:
     db = Database("loci", server.dsn)
     keys, worker = claimed_work(db, db.people())
@@ -217,7 +276,7 @@ def test_leases_end_with_the_server(server: Any) -> None:
 
 
 def test_one_backend_is_killed(server: Any) -> None:
-    """All sessions end and the server recovers by itself; the dead worker's lease runs out."""
+    """All sessions end and the server recovers by itself; so did the dead worker's lease."""
     db = Database("loci", server.dsn)
     people = db.people()
     keys, worker = claimed_work(db, people)
@@ -227,11 +286,10 @@ def test_one_backend_is_killed(server: Any) -> None:
     db.close()
     db = wait_until(lambda: reconnect(server), "the server has recovered")
     assert (leased(db, "row_queue"), leased(db, "embed_queue")) == (30, 40)
-    db.drain()
-    assert indexed_keys(db, "documents") == set()
-    db.set_clock(db.value("select (now() + interval '301 seconds')::text"))
+    assert db.value("select count(*) from loci_private.leases") == 2
     db.drain()
     assert indexed_keys(db, "documents") == keys
+    assert db.value("select count(*) from loci_private.leases") == 0
     consistent(db)
     db.close()
 

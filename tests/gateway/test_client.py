@@ -525,10 +525,10 @@ POISON: dict[str, tuple[faults.Behaviour, str]] = {
         "LC231",
     ),
     "numbered by truth": (faults.changed(lambda data: [{**item, "index": False} for item in data]), "LC231"),
-    "no base64": (faults.changed(lambda data: [{**item, "embedding": "ÄÖ!"} for item in data]), "LC233"),
+    "no base64": (faults.changed(lambda data: [{**item, "embedding": "ÄÖ!"} for item in data]), "LC232"),
     "half a number": (
         faults.changed(lambda data: [{**item, "embedding": base64.b64encode(b"12345").decode()} for item in data]),
-        "LC233",
+        "LC232",
     ),
     "infinity": (
         faults.changed(

@@ -80,6 +80,8 @@ def consistent(db: Database) -> None:
         union all
         select 'row work left', q.queue_id from loci_private.row_queue as q
         union all
+        select 'rows of a large INSERT left', b.bulk_id from loci_private.row_bulk as b
+        union all
         select 'chunk work left', q.queue_id from loci_private.embed_queue as q
         """
     )

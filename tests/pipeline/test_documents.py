@@ -204,6 +204,39 @@ def test_too_much_text_is_parked(db: Database, people: People) -> None:
     assert len(texts(db, key)) >= 1
 
 
+def test_a_batch_reads_no_more_text_than_it_may(db: Database, people: People) -> None:
+    """Short rows in one reading, long ones in others, the longest alone; none is forgotten."""
+    keys = [db.document(people.acme, f"{n} " + "word " * 20) for n in range(30)]
+    keys += [db.document(people.acme, f"{n} " + "long " * 1000) for n in range(5)]
+    keys += [db.document(people.acme, f"{n} " + "longest " * 3000) for n in range(2)]
+    keys.append(db.document(people.acme, None))
+    db.execute("delete from loci.documents where document_id = %s", keys.pop(3))
+    source = db.value("select source_id from loci.sources where name = 'documents'")
+    left, readings = [str(key) for key in keys], []
+    while left:
+        rows = db.rows("select * from loci_private.read_rows(%s, %s, 10000)", source, left)
+        read = [row for row in rows if not row["held_back"]]
+        readings.append(len(read))
+        assert len(read) == 1 or sum(len(row["content"] or "") for row in read) <= 10000
+        assert all(row["fingerprint"] is not None for row in read)
+        assert all(row["content"] is None and row["title"] is None for row in rows if row["held_back"])
+        left = [row["key"] for row in rows if row["held_back"]]
+    # 29 short ones, the empty one and a long one; the other long ones; each of the longest alone.
+    assert readings == [31, 1, 1, 1, 1, 1, 1]
+
+    calls = "select calls from pg_stat_user_functions where funcname = 'read_rows'"
+    try:
+        db.execute("update loci.settings set value = '10000' where name = 'split_batch_bytes'")
+        db.execute("set track_functions = 'all'; select pg_stat_force_next_flush()")
+        before = sum(row["calls"] for row in db.rows(calls))
+        db.drain()
+        db.execute("select pg_stat_force_next_flush()")
+        assert db.value(calls) - before == len(readings)
+    finally:
+        db.execute("reset track_functions; update loci.settings set value = null where name = 'split_batch_bytes'")
+    assert [key for key in keys[:-1] if not texts(db, key)] == []
+
+
 def test_unknown_scope_is_refused(db: Database) -> None:
     with pytest.raises(psycopg.Error) as caught:
         db.document(uuid4(), "nowhere")

@@ -455,6 +455,8 @@ def test_a_model_that_serves_already_takes_more_vectors(db: Database, people: Pe
     db.execute("select loci.use_embedding_model('mine')")
     db.document(people.acme, "A document about a stork.")
     db.drain()
+    db.execute("update loci.settings set value = '1' where name = 'index_threshold'")
+    db.execute(db.value("select statement from loci.model_indexes where model = 'mine'"))
     index = db.value(
         "select indexrelid from pg_index join pg_class c on c.oid = indexrelid where relname ~ '_hnsw$' order by 1 desc limit 1"
     )
@@ -463,6 +465,81 @@ def test_a_model_that_serves_already_takes_more_vectors(db: Database, people: Pe
     assert db.waiting() == 0
     assert len(db.search(people.ada, "stork", mode="vector")) == 3
     assert db.value("select count(*) from loci.embedding_models where name = %s", MODEL) == 0
+
+
+def test_chunks_that_pgai_cut_stay_until_the_chunking_changes(db: Database, people: People) -> None:
+    """Another model leaves them as they are where it takes texts as long, and is filled with them."""
+    notes = Notes(db)
+    notes.insert(*((n, people.acme, "Birds", BODY) for n in (1, 2, 3)))
+    notes.work()
+    notes.adopt()
+    answer_queries(db)
+    db.execute("select loci.use_embedding_model(%s)", MODEL)
+    db.drain()
+    before = known(db)
+    assert len(before) == 6 and all(c["embedding"] for c in before)
+    # One row is cut by Loci, the others are still pgai's.
+    db.execute("update notes set body = body || ' All day.' where id = 3")
+    db.drain()
+    assert len(known(db)) == 5
+    # Read again without having changed: nothing happens to them.
+    db.execute(
+        "insert into loci_private.row_queue (source_id, key, op) "
+        "select source_id, '1', 'upsert' from loci.sources where name = 'notes'"
+    )
+    db.drain()
+    assert known(db)[:4] == before[:4]
+
+    # A model that takes shorter texts: they are cut for it, and found as they are until it is complete.
+    db.execute("select loci.add_embedding_model('short', provider => 'hash', dimensions => 64, max_tokens => 100)")
+    db.execute("update loci.embedding_models set provider = 'nobody' where name = 'short'")
+    db.execute("select loci.use_embedding_model('short')")
+    db.drain()
+    assert len(db.search(people.ada, "stork heron", k=100, mode="vector")) == 5
+    assert len(db.search(people.ada, "stork heron", k=100, mode="keyword")) == 5
+    db.execute("update loci.embedding_models set provider = 'hash' where name = 'short'")
+    db.execute("update loci_private.embed_queue set available_at = '-infinity'")
+    db.drain()
+    after = known(db, "short")
+    assert [c["key"] for c in after] == ["1", "2", "3"] and all(c["embedding"] for c in after)
+    assert [c["content"] for c in after[:2]] == [BODY, BODY]
+    assert len(db.search(people.ada, "stork heron", k=100)) == 3
+    assert db.value("select loci.reconcile()") == 0
+
+
+def test_chunks_that_pgai_cut_and_set_chunking(db: Database, people: People) -> None:
+    notes = Notes(db)
+    notes.insert(*((n, people.acme, "Birds", BODY) for n in (1, 2)))
+    notes.work()
+    notes.adopt()
+    answer_queries(db)
+    db.execute("select loci.use_embedding_model(%s)", MODEL)
+    db.drain()
+    assert db.value("select loci.set_chunking('notes', 200, 0)")
+    assert len(db.search(people.ada, "stork heron", k=100)) == 4
+    db.drain()
+    assert [c["content"] for c in known(db)] == [BODY, BODY]
+    assert len(db.search(people.ada, "stork heron", k=100)) == 2
+    assert db.value("select loci.reconcile()") == 0
+
+
+def test_what_is_to_be_redacted_is_cut_anew(db: Database, people: People) -> None:
+    """Its vectors were made of everything; other organizations keep theirs."""
+    db.execute("update loci.organizations set settings = '{\"redact\": true}' where organization_id = %s", people.acme)
+    notes = Notes(db)
+    notes.insert(
+        (1, people.acme, "Birds", "Mail ada@example.org."), (2, people.umbrella, "Birds", "Mail eve@example.org.")
+    )
+    notes.work()
+    notes.adopt()
+    assert queued(db) == {"1"}
+    answer_queries(db)
+    db.execute("select loci.use_embedding_model(%s)", MODEL)
+    db.drain()
+    assert db.rows("select content, redacted from loci_private.chunks order by content") == [
+        {"content": "Mail ada@example.org.", "redacted": "Birds\n\nMail [EMAIL]."},
+        {"content": "Mail eve@example.org.", "redacted": None},
+    ]
 
 
 def test_writers_are_not_held_up_while_chunks_are_copied(db: Database, people: People) -> None:

@@ -188,7 +188,7 @@ def test_what_was_split_before_is_never_sent(db: Database, people: People) -> No
         claimed = db.rows("select * from loci_private.claim_chunks(%s, %s)", lease, model)
         assert [claim["passage"] for claim in claimed] == [None]
         assert db.rows("select key, op from loci_private.row_queue") == [{"key": str(key), "op": "upsert"}]
-        db.execute("select loci_private.put_back('embed_queue', %s)", lease)
+        db.execute("select loci_private.release(%s)", lease)
         db.drain()
         table = f"loci_private.embeddings_{model}"
         assert vectors(db, key, table) == [str(db.value("select loci.embed('mail [EMAIL]', 'later', 'passage')::text"))]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
+from uuid import UUID
 
 import psycopg
 import pytest
+import sqlalchemy
+from sqlalchemy import orm
+from sqlalchemy.dialects import postgresql
 
 from tests.database import Database, People, embeddings_table
 from tests.pipeline.rows import chunks, consistent, failures, indexed_keys, texts
@@ -360,7 +364,8 @@ def test_partitioned_table(db: Database, people: People, table: Callable[..., st
 
 
 def test_partitions_that_come_and_go(db: Database, people: People, table: Callable[..., str]) -> None:
-    """Statements on the parent are followed always; reconcile() takes care of the rest."""
+    """Also where event triggers do not fire: statements on the parent are followed, reconcile() takes care of the rest."""
+    db.execute("alter event trigger loci_partitions disable")
     name = table("id int, year int, body text, place uuid, primary key (year, id)", suffix="partition by list (year)")
     schema = name.split(".")[0]
     watch(db, name, name="lists")
@@ -383,6 +388,7 @@ def test_partitions_that_come_and_go(db: Database, people: People, table: Callab
     db.drain()
     assert indexed_keys(db, "lists") == set()
     assert db.value("select loci.reconcile()") == 0
+    db.execute("alter event trigger loci_partitions enable")
 
 
 # --- ways to write --------------------------------------------------------------------------------------------------
@@ -435,6 +441,93 @@ def test_merge(db: Database, people: People, notes: str) -> None:
     assert "note number 2" not in db.found(people.ada, "note number", sources=["notes"])
     db.drain()
     assert [texts(db, n, "notes") for n in (1, 2, 3, 9)] == [["merged one"], [], ["note number 3"], ["merged nine"]]
+    consistent(db)
+
+
+def test_merge_that_changes_keys_and_places(db: Database, people: People, notes: str) -> None:
+    """Several actions of one MERGE fire the triggers of each, with their own rows."""
+    db.execute(
+        f"""
+        merge into {notes} as n
+        using (values (1, 11), (2, 2), (3, null)) as v (id, new_id) on v.id = n.id
+        when matched and v.new_id is null then delete
+        when matched and v.new_id <> v.id then update set id = v.new_id
+        when matched then update set place = %s
+        """,
+        people.umbrella,
+    )
+    assert db.found(people.ada, "note", sources=["notes"]) == set()
+    assert db.found(people.eve, "note", sources=["notes"]) == {"note number 2"}
+    db.drain()
+    assert db.found(people.ada, "note", sources=["notes"]) == {"note number 1"}
+    assert indexed_keys(db, "notes") == {"11", "2"}
+    consistent(db)
+
+
+def test_an_orm(db: Database, people: People, notes: str) -> None:
+    """SQLAlchemy's unit of work: batched inserts with RETURNING, updates by key, versions, savepoints, bulk statements."""
+    schema, name = notes.split(".")
+    db.execute(
+        f"create sequence {schema}.ids start 10; alter table {notes} alter id set default nextval('{schema}.ids')"
+    )
+    db.execute(f"alter table {notes} add version int not null default 1")
+
+    class Base(orm.DeclarativeBase):
+        pass
+
+    class Note(Base):
+        __tablename__ = name
+        __table_args__: ClassVar[dict[str, Any]] = {"schema": schema}
+        id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+        body: orm.Mapped[str]
+        place: orm.Mapped[UUID]
+        color: orm.Mapped[str | None]
+        version: orm.Mapped[int] = orm.mapped_column()
+        __mapper_args__: ClassVar[dict[str, Any]] = {"version_id_col": version}
+
+    role = db.app_role()
+    db.execute(
+        f'grant usage on schema {schema} to "{role}"; grant all on {notes} to "{role}";'
+        f'grant usage on sequence {schema}.ids to "{role}"'
+    )
+    engine = sqlalchemy.create_engine(db.dsn_as(role).replace("postgresql:", "postgresql+psycopg:"))
+    try:
+        with orm.Session(engine) as session:
+            made = [Note(body=f"note by the ORM {n}", place=people.acme) for n in range(3)]
+            session.add_all(made)
+            session.commit()
+            first, second, third = (note.id for note in made)
+            session.get_one(Note, first).body = "note changed by the ORM"
+            session.get_one(Note, second).place = people.umbrella
+            session.delete(session.get_one(Note, third))
+            session.get_one(Note, 1).color = "red"
+            with session.begin_nested() as savepoint:
+                session.add(Note(body="note never kept", place=people.acme))
+                session.flush()
+                savepoint.rollback()
+            session.commit()
+            # Found where they are and gone where they were, before any drain.
+            assert db.found(people.eve, "note", sources=["notes"]) == set()
+            db.drain()
+            session.execute(sqlalchemy.update(Note).where(Note.id == 2).values(body="note of a bulk update"))
+            session.execute(sqlalchemy.delete(Note).where(Note.id == 3))
+            session.execute(
+                postgresql.insert(Note)
+                .values([{"id": first, "body": "note upserted", "place": people.acme, "version": 1}])
+                .on_conflict_do_update(index_elements=[Note.id], set_={"body": "note upserted"})
+            )
+            session.commit()
+    finally:
+        engine.dispose()
+    assert "note number 3" not in db.found(people.ada, "note", sources=["notes"])
+    db.drain()
+    assert db.found(people.ada, "note", sources=["notes"]) == {
+        "note number 1",
+        "note of a bulk update",
+        "note upserted",
+    }
+    assert db.found(people.eve, "note", sources=["notes"]) == {"note by the ORM 1"}
+    assert failures(db) == []
     consistent(db)
 
 
@@ -758,6 +851,8 @@ def footprint(db: Database) -> dict[str, Any]:
             " where n.nspname in ('loci', 'loci_private') and c.relkind in ('r', 'p')"
         )
     }
+    # A log of what changed, for the caches.
+    del counts["loci_private.changes"]
     for catalogue in ("pg_proc", "pg_trigger", "pg_depend", "pg_class", "pg_type", "pg_rewrite"):
         counts[catalogue] = db.value(f"select count(*) from {catalogue}")
     # Shared by all databases of the server, and others are at work in theirs.

@@ -151,7 +151,7 @@ def test_a_worker_only_works(db: Database, people: People) -> None:
         for queue in ("session_key", "chunks", "row_queue; drop table loci.documents", 'row_queue" as q; --', ""):
             for call in (
                 "done(%s, gen_random_uuid(), '{}')",
-                "put_back(%s, gen_random_uuid())",
+                "put_back(%s, gen_random_uuid(), '{}')",
                 "claim(%s, gen_random_uuid(), 1)",
             ):
                 with refused("42P01", "42703", "20000", "42602", "42601", "LC253", "42P02", "22023", "22004"):

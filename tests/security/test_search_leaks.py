@@ -121,6 +121,25 @@ def test_scores_do_not_tell_of_hidden_rows(db: Database, world: World) -> None:
     db.drain()
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_statistics_do_not_tell_of_hidden_rows(db: Database, world: World, mode: str) -> None:
+    """Words of scopes and audiences that somebody is not among weigh nothing, though they share tables and indexes."""
+    dan = world.users["dan"]
+    for text in ("the emerald file", "the ruby file", "a file of files"):
+        db.document(world.everybody, text)
+    db.drain()
+    question = "where is the emerald or ruby file?"
+    before = db.search(dan, question, k=1000, mode=mode)
+    hidden = [db.document(world.private, f"emerald {n} emerald") for n in range(30)]
+    hidden += [db.document(world.everybody, f"emerald {n} ruby", audience=[world.users["bob"]]) for n in range(30)]
+    hidden += [db.document(world.theirs, f"ruby {n}") for n in range(30)]
+    db.drain()
+    assert db.search(dan, question, k=1000, mode=mode) == before
+    db.execute("delete from loci.documents where document_id = any(%s)", hidden)
+    db.execute("delete from loci.documents where content ~ 'file'")
+    db.drain()
+
+
 def test_errors_do_not_quote_hidden_rows(db: Database, world: World) -> None:
     for arguments in ({"sources": ["x'--"]}, {"mode": "x'--"}, {"k": -1}):
         with pytest.raises(psycopg.Error) as caught:

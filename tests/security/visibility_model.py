@@ -106,6 +106,8 @@ class Model:
         self.teams: dict[UUID, Team] = {}
         self.projects: dict[UUID, Project] = {}
         self.sources = sources
+        # More than one embedding model was in use.
+        self.mixed = False
 
     # --- the rules ----------------------------------------------------------------------------------------------
 

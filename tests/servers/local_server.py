@@ -19,7 +19,7 @@ class LocalServer:
 
     def __init__(self, home: Path, *, port: int = 54400) -> None:
         self.home = home
-        self._environment = {
+        self.environment = {
             **os.environ,
             "LOCI_DATA": str(home),
             "LOCI_DB": "loci",
@@ -31,7 +31,7 @@ class LocalServer:
     def _cluster(self, *arguments: str) -> str:
         done = subprocess.run(
             [str(CLUSTER), *arguments],
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -188,7 +188,7 @@ def test_a_heading_as_long_as_a_book_is_shortened_in_the_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"chunk_tokens": 99}, {"chunk_tokens": 2001}, {"overlap_tokens": -1}, {"overlap_tokens": 201}]
+    "numbers", [{"chunk_tokens": 3}, {"chunk_tokens": 2001}, {"overlap_tokens": -1}, {"overlap_tokens": 201}]
 )
 def test_numbers_out_of_range(numbers: dict[str, Any]) -> None:
     with pytest.raises(LociError) as raised:
@@ -196,7 +196,7 @@ def test_numbers_out_of_range(numbers: dict[str, Any]) -> None:
         iter_split("text", tokenizer=Words(), **numbers)
     assert raised.value.sqlstate == "LC202"
     assert raised.value.hint
-    split("text", chunk_tokens=100, overlap_tokens=50, tokenizer=Words())
+    split("text", chunk_tokens=4, overlap_tokens=2, tokenizer=Words())
     split("text", chunk_tokens=2000, overlap_tokens=1000, tokenizer=Words())
 
 

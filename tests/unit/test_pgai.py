@@ -203,6 +203,22 @@ def test_a_bad_text_spoils_no_others() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "sqlstate"),
+    [
+        ("openai.NotFoundError: Error code: 404", "LC405"),
+        ("openai.AuthenticationError: Error code: 401", "LC404"),
+        # What an answer quotes says nothing of the gateway.
+        ("openai.BadRequestError: Error code: 400 - 'RateLimitError: my secret'", "LC406"),
+    ],
+)
+def test_what_looks_like_the_gateways_fault_can_be_one_texts(message: str, sqlstate: str) -> None:
+    outcome = each(Session("poison", message), "one", "poison", "two")
+    assert sorted(outcome.vectors) == [0, 2]
+    assert {position: error.sqlstate for position, error in outcome.errors.items()} == {1: sqlstate}
+    assert outcome.stopped is None
+
+
+@pytest.mark.parametrize(
     ("message", "kind", "sqlstate"),
     [
         ("openai.RateLimitError: Error code: 429", "overloaded", "LC401"),

@@ -318,12 +318,12 @@ def test_chunks_of_a_text() -> None:
     assert parts == {"one ada@": "one [EMAIL]", "home two b": "[EMAIL] two [EMAIL]", "two": None, "three": None}
 
     def completed(context: str | None, redacted: str | None) -> str | None:
-        found = [{"content": "text", "redacted": redacted}]
-        redaction.add_context(found, context, lambda text: text)
+        found = [{"context": context, "content": "text", "redacted": redacted}]
+        redaction.add_context(found, lambda text: text)
         return found[0]["redacted"]
 
     assert completed(None, None) is None
-    assert completed(" title ", None) is None
+    assert completed("title", None) is None
     assert completed("by a@b", None) == "by [EMAIL]\n\ntext"
     assert completed(None, "[EMAIL]") == "[EMAIL]"
     assert completed("title", "[EMAIL]") == "title\n\n[EMAIL]"

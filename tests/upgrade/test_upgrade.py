@@ -19,16 +19,18 @@ import replay
 NewDatabase = Callable[..., Database]
 
 
-def schema_of(database: Database) -> str:
-    """pg_dump -s without what differs by accident: comments of the dump, the order of grants, alembic's table."""
-    # The pg_dump of the server's own version: inside its container, where it runs in one.
+def dump_command(database: Database) -> list[str]:
+    """The pg_dump of the server's own version: inside its container, where it runs in one."""
     container = json.loads(os.environ.get("LOCI_TEST_DOCKER", "{}")).get("container")
     if container:
-        command = ["docker", "exec", "--user", "postgres", container, "pg_dump", database.name]
-    else:
-        command = [f"{server_programs(database)}/pg_dump", database.dsn]
+        return ["docker", "exec", "--user", "postgres", container, "pg_dump", database.name]
+    return [f"{server_programs(database)}/pg_dump", database.dsn]
+
+
+def schema_of(database: Database) -> str:
+    """pg_dump -s without what differs by accident: comments of the dump, the order of grants, alembic's table."""
     dump = subprocess.run(
-        [*command, "--schema-only", "--no-comments"], capture_output=True, text=True, check=True
+        [*dump_command(database), "--schema-only", "--no-comments"], capture_output=True, text=True, check=True
     ).stdout
     blocks = re.split(
         r"\n{2,}", re.sub(r"^(--.*|\\(un)?restrict .*|SET .*|SELECT pg_catalog\.set_config.*)$", "", dump, flags=re.M)
@@ -125,6 +127,46 @@ def test_migrating_keeps_what_is_there(new_database: NewDatabase) -> None:
     database.document(people.acme, "written after a migration")
     database.drain()
     assert database.found(people.ada, "written") == {"kept through a migration", "written after a migration"}
+
+
+def test_a_dump_restored_elsewhere_goes_on(new_database: NewDatabase) -> None:
+    """With work that a drain of the other server held, triggers that follow partitions, and jobs to schedule."""
+    original = new_database()
+    people = original.people()
+    original.execute(
+        "create table parts (id int, region text, body text, place uuid, primary key (region, id)) partition by list (region);"
+        "create table parts_n partition of parts for values in ('n');"
+        "select loci.watch('parts', content => 'body', scope => 'place')"
+    )
+    original.execute("insert into parts values (1, 'n', 'drained before the dump', %s)", people.acme)
+    original.drain()
+    original.execute("insert into parts values (2, 'n', 'held by a drain of the other server', %s)", people.acme)
+    original.execute("select loci_private.claim_rows(gen_random_uuid())")
+    dump = subprocess.run(dump_command(original), capture_output=True, text=True, check=True).stdout
+    restored = new_database(None)
+    done = subprocess.run(
+        ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, restored.dsn],
+        input=dump,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert restored.value("select count(*) from loci_private.leases") == 1
+    # The very session is still there, but in another database.
+    restored.drain()
+    drained = {"drained before the dump", "held by a drain of the other server"}
+    assert restored.found(people.ada, "drained held", sources=["parts"]) == drained
+    restored.execute("create table parts_s partition of parts for values in ('s')")
+    restored.execute("insert into parts_s values (3, 's', 'of a new partition', %s)", people.acme)
+    restored.execute("alter table parts detach partition parts_n")
+    assert restored.found(people.ada, "drained held", sources=["parts"]) == set()
+    restored.drain()
+    assert restored.found(people.ada, "of a new partition", sources=["parts"]) == {"of a new partition"}
+    assert restored.value("select loci.reconcile(deep => true)") == 0
+    assert original.value("select count(*) from loci_private.row_queue where lease is not null") == 1
+    migrate(restored.dsn)
+    assert functions_of(restored) == functions_of(original)
 
 
 def test_downgrade_is_refused(upgraded: Database) -> None:

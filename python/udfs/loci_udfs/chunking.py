@@ -20,8 +20,10 @@ from loci_udfs.tokens import Tokenizer
 if TYPE_CHECKING:
     from loci_udfs.extract import Document, Heading
 
+# What a source may ask for. A model that takes short texts only can leave less of it.
 MIN_CHUNK_TOKENS = 100
 MAX_CHUNK_TOKENS = 2000
+_FEWEST_TOKENS = 4
 
 # A token can be a whole ruler of dashes or spaces; a chunk is not longer than this times its limit.
 _MOST_CHARS_PER_TOKEN = 16
@@ -74,17 +76,17 @@ def iter_split(
 ) -> Iterator[Chunk]:
     """Yield the chunks of text in order; every non-space character is in at least one.
 
-    A chunk has at most chunk_tokens tokens (100..2000) and shares at most overlap_tokens (0..50 %)
+    A chunk has at most chunk_tokens tokens (4..2000) and shares at most overlap_tokens (0..50 %)
     with its predecessor. Cuts fall before a heading, else at a paragraph, line, sentence or word,
     the first of these found in the second half of the chunk, else between characters. A heading
     starts a section, so nothing of the section before is repeated there.
     headings: in order of offset. Raises LC202, before the first chunk, for numbers out of range.
     """
-    if not MIN_CHUNK_TOKENS <= chunk_tokens <= MAX_CHUNK_TOKENS:
+    if not _FEWEST_TOKENS <= chunk_tokens <= MAX_CHUNK_TOKENS:
         raise LociError(
             "chunk_tokens out of range",
             detail=f"chunk_tokens is {chunk_tokens}.",
-            hint=f"Use {MIN_CHUNK_TOKENS} to {MAX_CHUNK_TOKENS}.",
+            hint=f"Use {_FEWEST_TOKENS} to {MAX_CHUNK_TOKENS}.",
             sqlstate="LC202",
         )
     if not 0 <= overlap_tokens <= chunk_tokens // 2:

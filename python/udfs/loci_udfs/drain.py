@@ -18,15 +18,13 @@ from loci_udfs.chunking import iter_split_document
 from loci_udfs.db import Db, DbError, PlpyDb, Row, errors_reported
 from loci_udfs.embedding import embed_each, model_config
 from loci_udfs.errors import LociError
-from loci_udfs.extract import to_document
+from loci_udfs.extract import Document, to_document
 from loci_udfs.providers.base import ModelConfig, format_vector
-from loci_udfs.redact import Redaction
+from loci_udfs.redact import Redaction, Span
 from loci_udfs.tokens import Tokenizer, get_tokenizer
 
 # Tokens that a passage needs besides its text: prefix, start, end, and the blank line after its context.
 _MARGIN = 12
-# Room kept for the context of a passage where the model's limit is short.
-_CONTEXT = 72
 # Rows are written together until this many seconds have passed: few commits, short locks.
 _WRITE_SECONDS = 0.25
 # An application may hold what a drain needs for as long as it likes: the drain turns to other work.
@@ -36,6 +34,8 @@ _BUSY = frozenset({"55P03", "40P01", "40001"})
 _BUSY_SECONDS = 5.0
 # Nothing is wrong with the text either: the model is not to be had.
 _MODEL_SECONDS = 60.0
+# What a tokenizer that cannot be loaded says.
+_NO_TOKENIZER = frozenset({"LC220", "LC238"})
 # The same text fails the same way whenever it is sent.
 _PERMANENT = frozenset({"LC230", "LC235", "LC406"})
 # A text that was sent alone and found its gateway failing may be the reason: others go first for so long.
@@ -95,10 +95,13 @@ class Drain:
         self._deadline = clock() + max_seconds
         self._models: dict[int, ModelConfig] = {}
         self._unusable: set[int] = set()
+        # Whether more changed rows are waiting than can be claimed at a time.
+        self._full = False
+        self._batch = int(db.query("select loci.setting('split_batch') as value")[0]["value"])
         self._waited_for: float | None = None
         # How many texts a gateway gets at a time that has just recovered: one of them may have brought it down.
         self._most: dict[int, int] = {}
-        self._chunkings: dict[str | None, tuple[Tokenizer, int]] = {}
+        self._chunkings: dict[tuple[int, str | None], list[Row]] = {}
         self._redactions: dict[str | None, Redaction] = {}
 
     def run(self) -> None:
@@ -109,8 +112,26 @@ class Drain:
             for row in self._db.query("select model_id from loci_private.pending_models() as p (model_id)"):
                 if row["model_id"] not in self._unusable and not self._late():
                     worked |= self._embed_batch(row["model_id"])
-        self._db.query("select loci_private.activate_complete_models()")
+            # Fresh work goes first: only what is left of a batch is for rows that are being switched.
+            worked |= not self._full and self._switch()
+        self._step("activate_complete")
+        while self._step("count_words"):
+            pass
+
+    def _switch(self) -> bool:
+        """Get on with what is being switched to another model or chunking."""
+        return any(self._step(step) for step in ("feed_rows", "activate_complete", "clear_surplus"))
+
+    def _step(self, function: str) -> bool:
+        try:
+            done = self._db.query(f"select loci_private.{function}() as count")[0]["count"]
+        except DbError as error:
+            if error.sqlstate not in _BUSY:
+                raise
+            self._db.rollback()
+            return False
         self._db.commit()
+        return bool(done)
 
     def _wait(self) -> bool:
         """Wait a little for a gateway whose limit of requests is reached, if it can be used again before time is up."""
@@ -132,15 +153,16 @@ class Drain:
 
     def give_back(self) -> None:
         """Whatever this run still holds is free for others at once."""
-        for queue in ("row_queue", "embed_queue"):
-            self._db.query("select loci_private.put_back($1, $2)", ("text", queue), ("uuid", self._lease))
+        self._db.query("select loci_private.release($1)", ("uuid", self._lease))
 
     # --- split --------------------------------------------------------------------------------------------------
 
     def _split_batch(self) -> bool:
         self._redactions.clear()
+        self._chunkings.clear()
         claims = self._db.query("select * from loci_private.claim_rows($1)", ("uuid", self._lease))
         self._db.commit()
+        self._full = len(claims) >= self._batch
         by_source: dict[int, list[Row]] = defaultdict(list)
         for claim in claims:
             by_source[claim["source_id"]].append(claim)
@@ -149,8 +171,7 @@ class Drain:
         return bool(claims)
 
     def _split_source(self, source_id: int, claims: list[Row]) -> None:
-        config = self._db.query("select * from loci_private.source_config($1)", ("int4", source_id))
-        if not config:
+        if not self._db.query("select loci_private.is_watched($1) as watched", ("int4", source_id))[0]["watched"]:
             self._done("row_queue", claims)
             self._db.commit()
             return
@@ -171,19 +192,33 @@ class Drain:
             if claim["op"] in ("upsert", "place"):
                 by_key[claim["key"]].append(claim)
         if by_key:
-            self._split_rows(source_id, config[0], by_key)
+            self._split_rows(source_id, by_key)
 
-    def _split_rows(self, source_id: int, config: Row, by_key: dict[str, list[Row]]) -> None:
+    def _split_rows(self, source_id: int, by_key: dict[str, list[Row]]) -> None:
+        """Split these rows; those that are too much text to be read at once, one reading after the other."""
+        while by_key:
+            by_key = self._split_some(source_id, by_key)
+            if by_key and self._late():
+                self._put_back("row_queue", [claim for group in by_key.values() for claim in group])
+                self._db.commit()
+                break
+
+    def _split_some(self, source_id: int, by_key: dict[str, list[Row]]) -> dict[str, list[Row]]:
+        """Split the rows that fit into one reading; what is left."""
         try:
             rows = self._db.query(
-                "select * from loci_private.read_rows($1, $2)", ("int4", source_id), ("text[]", list(by_key))
+                "select * from loci_private.read_rows($1, $2, loci.setting('split_batch_bytes')::int8)",
+                ("int4", source_id),
+                ("text[]", list(by_key)),
             )
             self._db.commit()
         except DbError as error:
             self._db.rollback()
-            self._read_failed(source_id, config, by_key, error)
-            return
+            self._read_failed(source_id, by_key, error)
+            return {}
         found = {row["key"] for row in rows}
+        left = {row["key"]: by_key[row["key"]] for row in rows if row["held_back"]}
+        rows = [row for row in rows if not row["held_back"]]
         gone = {key: claims for key, claims in by_key.items() if key not in found}
         for key, claims in gone.items():
             self._forget(source_id, key, claims)
@@ -197,18 +232,21 @@ class Drain:
                 self._put_back("row_queue", claims)
                 continue
             try:
-                chunks = self._chunks(row, config)
+                sets = self._sets(source_id, row)
             except LociError as error:
-                self._forget(source_id, row["key"], claims, error)
-                chunks = None
-            if chunks is not None:
-                self._store(source_id, row, claims, chunks)
+                if error.sqlstate in _NO_TOKENIZER:
+                    self._postpone("row_queue", claims, error, _MODEL_SECONDS)
+                else:
+                    self._forget(source_id, row["key"], claims, error)
+            else:
+                self._store(source_id, row, claims, sets)
             if self._clock() - written > _WRITE_SECONDS:
                 self._db.commit()
                 written = self._clock()
         self._db.commit()
+        return left
 
-    def _read_failed(self, source_id: int, config: Row, by_key: dict[str, list[Row]], error: DbError) -> None:
+    def _read_failed(self, source_id: int, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]
         if error.sqlstate.startswith("42") or error.sqlstate in _BUSY or len(by_key) == 1:
             self._failed("row_queue", claims, error)
@@ -217,10 +255,10 @@ class Drain:
             # One row's expression fails; halve until it stands alone.
             keys = list(by_key)
             for part in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
-                self._split_rows(source_id, config, {key: by_key[key] for key in part})
+                self._split_rows(source_id, {key: by_key[key] for key in part})
 
-    def _chunks(self, row: Row, config: Row) -> list[dict[str, Any]] | None:
-        """Chunks of one row, none for a row that nobody may see or that has no text."""
+    def _sets(self, source_id: int, row: Row) -> list[dict[str, Any]]:
+        """Chunks of one row, a set for each way it has to be split; none in them if nobody may see it or it has no text."""
         if row["scope_id"] is not None and not row["scope_known"]:
             raise LociError(
                 "unknown scope",
@@ -235,21 +273,34 @@ class Drain:
                 hint="Split the row, or raise the setting max_content_bytes.",
                 sqlstate="LC203",
             )
+        chunkings = self._chunkings_of(source_id, row["organization_id"])
         if row["scope_id"] is None or not row["content"]:
-            return []
-        tokenizer, limit = self._chunking(row["organization_id"])
+            return [{"chunking_id": chunking["chunking_id"], "chunks": []} for chunking in chunkings]
+        tokenizers = [get_tokenizer(chunking["tokenizer"]) for chunking in chunkings]
         redaction = self._redaction(row["organization_id"])
-        size = min(config["chunk_tokens"], max(limit - _CONTEXT - _MARGIN, 50))
         # Nothing is open while text is being split.
         self._db.commit()
         document = to_document(row["content"], row["mime_type"], checkpoint=self._db.checkpoint)
         spans = redaction.find(document.text, self._db.checkpoint)
-        chunks = []
+        row["title"] = row["title"] or document.title
+        context = row["context"] or document.title
+        return [
+            self._set(document, context, chunking, tokenizer, redaction, spans)
+            for chunking, tokenizer in zip(chunkings, tokenizers, strict=True)
+        ]
+
+    def _set(
+        self,
+        document: Document,
+        context: str | None,
+        chunking: Row,
+        tokenizer: Tokenizer,
+        redaction: Redaction,
+        spans: list[Span],
+    ) -> dict[str, Any]:
+        chunks: list[dict[str, Any]] = []
         for chunk in iter_split_document(
-            document,
-            chunk_tokens=size,
-            overlap_tokens=min(config["chunk_overlap"], size // 2),
-            tokenizer=tokenizer,
+            document, chunk_tokens=chunking["size"], overlap_tokens=chunking["overlap"], tokenizer=tokenizer
         ):
             chunks.append(
                 {
@@ -261,16 +312,17 @@ class Drain:
             )
             if len(chunks) % 20 == 0:
                 self._db.checkpoint()
-        row["title"] = row["title"] or document.title
-        row["context"] = _shorten(row["context"] or document.title, limit - size - _MARGIN, tokenizer)
-        redaction.add_context(chunks, row["context"], lambda text: _shorten(text, limit - _MARGIN, tokenizer))
-        return chunks
+        limit = chunking["max_tokens"]
+        _add_context(chunks, context, limit - chunking["size"] - _MARGIN, tokenizer)
+        redaction.add_context(chunks, lambda text: _shorten(text, limit - _MARGIN, tokenizer))
+        return {"chunking_id": chunking["chunking_id"], "chunks": chunks}
 
-    def _chunking(self, organization_id: str | None) -> tuple[Tokenizer, int]:
-        known = self._chunkings.get(organization_id)
+    def _chunkings_of(self, source_id: int, organization_id: str | None) -> list[Row]:
+        known = self._chunkings.get((source_id, organization_id))
         if known is None:
-            row = self._db.query("select * from loci_private.chunking_of($1)", ("uuid", organization_id))[0]
-            known = self._chunkings[organization_id] = (get_tokenizer(row["tokenizer"]), row["max_tokens"])
+            known = self._chunkings[source_id, organization_id] = self._db.query(
+                "select * from loci_private.chunkings_of($1, $2)", ("int4", source_id), ("uuid", organization_id)
+            )
         return known
 
     def _redaction(self, organization_id: str | None) -> Redaction:
@@ -280,10 +332,10 @@ class Drain:
             known = self._redactions[organization_id] = Redaction(row["marker"], row["patterns"])
         return known
 
-    def _store(self, source_id: int, row: Row, claims: list[Row], chunks: list[dict[str, Any]]) -> None:
+    def _store(self, source_id: int, row: Row, claims: list[Row], sets: list[dict[str, Any]]) -> None:
         stored = self._attempt(
             claims,
-            "select loci_private.store_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            "select loci_private.store_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             ("int4", source_id),
             ("text", row["key"]),
             ("int8", _version(claims)),
@@ -293,8 +345,7 @@ class Drain:
             ("text", row["title"]),
             ("jsonb", row["metadata"] or "{}"),
             ("int8", row["fingerprint"]),
-            ("text", row["context"]),
-            ("jsonb", json.dumps(chunks, ensure_ascii=False)),
+            ("jsonb", json.dumps(sets, ensure_ascii=False)),
             ("uuid", self._lease),
             ("text", self._redaction(row["organization_id"]).marker),
         )
@@ -518,6 +569,21 @@ def _as_json(error: LociError | DbError, **more: Any) -> str:
 
 def _version(claims: list[Row]) -> int:
     return max(int(claim["queue_id"]) for claim in claims)
+
+
+def _add_context(chunks: list[dict[str, Any]], context: str | None, tokens: int, tokenizer: Tokenizer) -> None:
+    """Give each chunk its context: the row's, and the headings it stands under."""
+    context = (context or "").strip()
+    fitting: dict[str, str | None] = {}
+    for chunk in chunks:
+        heading = str(chunk["metadata"].get("heading") or "")
+        # A title is often the first heading as well.
+        heading = "" if heading == context else heading.removeprefix(f"{context} > ")
+        if heading not in fitting:
+            path = _shorten(heading, tokens // 2, tokenizer) or ""
+            room = tokens - tokenizer.count(path) - 1 if path else tokens
+            fitting[heading] = "\n".join(filter(None, (_shorten(context, room, tokenizer), path))) or None
+        chunk["context"] = fitting[heading]
 
 
 def _shorten(context: str | None, tokens: int, tokenizer: Tokenizer) -> str | None:

@@ -448,16 +448,20 @@ class Redaction:
             return None
         return replace(content, [Span(max(s.start - start, 0), s.end - start, s.kind) for s in spans[first:last]])
 
-    def add_context(self, chunks: list[dict[str, Any]], context: str | None, fit: Callable[[str], str | None]) -> None:
+    def add_context(self, chunks: list[dict[str, Any]], fit: Callable[[str], str | None]) -> None:
         """Complete 'redacted' of chunks to all that a model gets of them; None where that is context and content.
 
         fit: shortens what is longer than the model takes; placeholders can be longer than what they stand for.
         """
-        context = (context or "").strip(" ")
-        shown = redact(context, self._patterns)[0] if self._patterns else context
+        shown: dict[str, str] = {}
         for chunk in chunks:
-            if shown != context or chunk["redacted"] is not None:
-                chunk["redacted"] = fit("\n\n".join(filter(None, (shown, chunk["redacted"] or chunk["content"]))))
+            context = chunk["context"] or ""
+            if context not in shown:
+                shown[context] = redact(context, self._patterns)[0] if self._patterns else context
+            if shown[context] != context or chunk["redacted"] is not None:
+                chunk["redacted"] = fit(
+                    "\n\n".join(filter(None, (shown[context], chunk["redacted"] or chunk["content"])))
+                )
 
 
 @entry

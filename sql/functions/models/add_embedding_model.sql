@@ -8,7 +8,8 @@ create or replace function loci.add_embedding_model(
     max_batch integer default 100,
     max_tokens integer default 8191,
     tokenizer text default null,
-    version text default '1'
+    version text default '1',
+    quantization text default 'none'
 )
 returns integer
 language plpgsql volatile parallel unsafe security definer
@@ -33,22 +34,32 @@ begin
         raise exception 'a model cannot have % dimensions', dimensions
             using errcode = 'LC212', hint = 'An HNSW index over halfvec takes 8 to 4000 dimensions.';
     end if;
+    if quantization is null or quantization not in ('none', 'binary') then
+        raise exception 'there is no quantization "%"', coalesce(quantization, 'null')
+            using errcode = 'LC222', hint = 'Use none or binary.';
+    end if;
+    if quantization = 'binary' and dimensions < 256 then
+        raise exception '% dimensions are too few for binary quantization', dimensions
+            using errcode = 'LC222', detail = 'One bit a dimension says too little then: most neighbours would be missed.',
+            hint = 'Use quantization => none; binary takes 256 dimensions or more.';
+    end if;
     if exists (select from loci.embedding_models as m where m.name = add_embedding_model.name) then
         raise exception 'there is a model "%" already', name
             using errcode = 'LC213', hint = 'Drop it first with loci.drop_embedding_model(), or choose another name.';
     end if;
     insert into loci.embedding_models (
-        name, provider, version, dimensions, gateway, query_prefix, passage_prefix, tokenizer, max_batch, max_tokens
+        name, provider, version, dimensions, gateway, query_prefix, passage_prefix, tokenizer, max_batch, max_tokens,
+        quantization
     ) values (
         name, provider, version, dimensions, case when provider not in ('local', 'hash') then gateway end,
         query_prefix, passage_prefix,
         coalesce(tokenizer, case provider when 'local' then 'e5' else 'cl100k' end),
-        max_batch, max_tokens
+        max_batch, max_tokens, quantization
     ) returning model_id into v_model;
     perform loci_private.create_model_table(v_model, dimensions);
     return v_model;
 end $$;
-comment on function loci.add_embedding_model(text, text, integer, text, text, text, integer, integer, text, text) is
-'Register an embedding model and make its table of vectors; returns its id. Nothing uses it before loci.use_embedding_model(). LC210 to LC213 for bad arguments.';
-revoke execute on function loci.add_embedding_model(text, text, integer, text, text, text, integer, integer, text, text) from public;
-grant execute on function loci.add_embedding_model(text, text, integer, text, text, text, integer, integer, text, text) to loci_admin;
+comment on function loci.add_embedding_model(text, text, integer, text, text, text, integer, integer, text, text, text) is
+'Register an embedding model and make its table of vectors; returns its id. Nothing uses it before loci.use_embedding_model(). quantization => binary: an index of one bit a dimension, for large models and many vectors. LC210 to LC213 and LC222 for bad arguments.';
+revoke execute on function loci.add_embedding_model(text, text, integer, text, text, text, integer, integer, text, text, text) from public;
+grant execute on function loci.add_embedding_model(text, text, integer, text, text, text, integer, integer, text, text, text) to loci_admin;

@@ -11,6 +11,7 @@ begin
             chunk_id bigint not null primary key,
             row_id bigint not null,
             source_id integer not null,
+            chunking_id integer not null,
             organization_id uuid,
             scope_id uuid not null,
             audience uuid[],
@@ -24,11 +25,7 @@ begin
     end if;
     execute format('create index if not exists %I on loci_private.%I (scope_id)', v_table || '_scope_id_idx', v_table);
     execute format('create index if not exists %I on loci_private.%I (row_id)', v_table || '_row_id_idx', v_table);
-    execute format(
-        'create index if not exists %I on loci_private.%I using hnsw (embedding public.halfvec_cosine_ops)
-        with (m = 16, ef_construction = 64)', v_table || '_hnsw', v_table
-    );
     execute format('alter table loci_private.%I owner to loci_owner', v_table);
 end $$;
-comment on function loci_private.create_model_table(integer, integer) is 'Make the table of one model''s vectors and its HNSW index.';
+comment on function loci_private.create_model_table(integer, integer) is 'Make the table of one model''s vectors. Its HNSW index comes later: see loci.model_indexes.';
 revoke execute on function loci_private.create_model_table(integer, integer) from public;

@@ -6,6 +6,7 @@ as $$
 #variable_conflict use_variable
 declare
     v_model integer;
+    v_texts text[];
 begin
     if kind is null or kind not in ('query', 'passage') then
         raise exception 'there is no kind "%"', kind using errcode = 'LC216', hint = 'Use query or passage.';
@@ -14,12 +15,14 @@ begin
         when model is null then (loci_private.assignment_of(loci_private.organization_of(loci.current_user_id()))).active_model
         else (loci_private.model_named(model)).model_id
     end;
+    v_texts := loci_private.redacted(texts, array[loci.current_user_id()]);
     return query
     select v.v::public.halfvec
     from unnest(
-        loci_private.embed_texts(
-            loci_private.redacted(texts, array[loci.current_user_id()]), loci_private.query_config(v_model), kind
-        )
+        case kind
+            when 'query' then loci_private.embed_questions(v_texts, v_model)
+            else loci_private.embed_texts(v_texts, loci_private.query_config(v_model), kind)
+        end
     ) with ordinality as v (v, n)
     order by v.n;
 end $$;

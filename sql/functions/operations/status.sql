@@ -23,8 +23,15 @@ begin
     select 'model', a.active_model is not distinct from a.target_model and h.model_id is null,
         case
             when a.active_model is not distinct from a.target_model then format('%s (%s, %s dimensions)', t.name, t.provider, t.dimensions)
-            else format('%s is filling, %s chunks to go; queries use %s', t.name,
-                (select count(*) from loci_private.embed_queue as q where q.model_id = t.model_id), coalesce(m.name, 'none'))
+            else format('%s is filling, chunks to go: %s; queries use %s', t.name,
+                (select count(*) from loci_private.embed_queue as q where q.model_id = t.model_id)
+                || case
+                    when exists (
+                        select from loci_private.chunking_assignments as c
+                        where c.assignment_id = a.assignment_id and c.active_chunking <> c.target_chunking
+                            and c.fed_row < 9223372036854775807
+                    ) then ' and more rows to split' else ''
+                end, coalesce(m.name, 'none'))
         end || coalesce(' for ' || o.name, '')
         || case when h.model_id is null then '' else format(
             '; its gateway is left alone until %s: %s (%s)',
@@ -40,12 +47,16 @@ begin
 
     return query
     select 'queue', coalesce(min(q.enqueued_at) > loci_private.now() - interval '15 minutes', true),
-        format('%s rows and %s chunks waiting', count(*) filter (where q.what = 'row'), count(*) filter (where q.what = 'chunk')),
+        format(
+            '%s rows and %s chunks waiting', coalesce(sum(q.waiting) filter (where q.what = 'row'), 0), count(*) filter (where q.what = 'chunk')
+        ),
         min(q.enqueued_at)
     from (
-        select 'row' as what, enqueued_at from loci_private.row_queue
+        select 'row' as what, 1 as waiting, enqueued_at from loci_private.row_queue
         union all
-        select 'chunk', enqueued_at from loci_private.embed_queue
+        select 'row', cardinality(keys), enqueued_at from loci_private.row_bulk
+        union all
+        select 'chunk', 1, enqueued_at from loci_private.embed_queue
     ) as q;
 
     return query
@@ -59,9 +70,21 @@ begin
     where f.state <> 'waiting';
 
     return query
-    select 'jobs', count(*) filter (where j.active) > 0 and count(*) filter (where j.last_status = 'failed') = 0,
+    select 'jobs',
         case
-            when count(*) = 0 then 'none scheduled: pg_cron is not installed in this database; call loci.drain() by hand'
+            -- What pg_cron does for this database from another one cannot be seen.
+            when count(*) > 0 or coalesce(loci_private.cron_database(), current_database()) = current_database()
+                then count(*) filter (where j.active) > 0 and count(*) filter (where j.last_status = 'failed') = 0
+        end,
+        case
+            when count(*) = 0 and loci_private.cron_database() is null
+                then 'none scheduled: pg_cron is not loaded; let another scheduler call loci.drain()'
+            when count(*) = 0 and loci_private.cron_database() = current_database()
+                then 'none scheduled: create extension pg_cron; select * from loci.schedule_jobs(); until then call loci.drain() by hand'
+            when count(*) = 0 then format(
+                'none to be seen: pg_cron lives in database "%s"; run there what select statement from loci.schedule_jobs() returns, or call loci.drain() by hand',
+                loci_private.cron_database()
+            )
             else format('%s scheduled, %s failed last time', count(*), count(*) filter (where j.last_status = 'failed'))
         end,
         max(j.last_start)

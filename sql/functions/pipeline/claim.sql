@@ -8,6 +8,11 @@ declare
     v_found bigint;
     v_left integer := want;
 begin
+    perform loci_private.free_leases(claim.lease);
+    if not exists (select from loci_private.leases as l where l.lease = claim.lease) then
+        insert into loci_private.leases (lease, pid, backend_start)
+        select claim.lease, s.pid, s.backend_start from loci_private.sessions() as s where s.pid = pg_backend_pid();
+    end if;
     foreach v_pass in array case claim.queue
         -- What must disappear goes before what is to appear.
         when 'row_queue' then array['q.op in (''place'', ''truncate'', ''resync'')', 'q.op in (''upsert'', ''scan'')']
@@ -17,7 +22,7 @@ begin
             'with picked as (
                 select q.queue_id
                 from loci_private.%1$I as q
-                where (q.available_at <= $1 or q.leased_at < pg_postmaster_start_time()) and %2$s %3$s
+                where q.available_at <= $1 and %2$s %3$s
                 order by q.queue_id
                 limit $2
                 for update of q skip locked
@@ -38,6 +43,6 @@ begin
     end loop;
 end $$;
 comment on function loci_private.claim(text, uuid, integer, integer) is
-'Lease work of a queue that is due: nobody else gets it until the lease runs out or the server has restarted.';
+'Lease work of a queue that is due: nobody else gets it until the lease is released, its session has ended, or it runs out.';
 revoke execute on function loci_private.claim(text, uuid, integer, integer) from public;
 grant execute on function loci_private.claim(text, uuid, integer, integer) to loci_worker;

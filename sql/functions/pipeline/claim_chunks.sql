@@ -43,13 +43,17 @@ begin
     select coalesce(array_agg(s.queue_id), '{}') into v_stale from stale as s;
     return query
     select q.queue_id, q.chunk_id, encode(c.text_hash, 'hex'),
-        case when q.queue_id <> all(v_stale) then coalesce(c.redacted, concat_ws(E'\n\n', c.context, c.content)) end
+        case
+            when q.queue_id <> all(v_stale)
+                and exists (select from loci_private.wanted_vectors as w where w.chunk_id = q.chunk_id and w.model_id = q.model_id)
+                then coalesce(c.redacted, concat_ws(E'\n\n', c.context, c.content))
+        end
     from loci_private.embed_queue as q
     left join loci_private.chunks as c on c.chunk_id = q.chunk_id
     where q.queue_id = any(v_ids)
     order by q.queue_id;
 end $$;
 comment on function loci_private.claim_chunks(uuid, integer, integer) is
-'Lease the next chunks that need a vector of this model, no more than most; passage is null for a chunk that is gone or has to be redacted first.';
+'Lease the next chunks that need a vector of this model, no more than most; passage is null for a chunk that is gone, that the model is no longer wanted for, or that has to be redacted first.';
 revoke execute on function loci_private.claim_chunks(uuid, integer, integer) from public;
 grant execute on function loci_private.claim_chunks(uuid, integer, integer) to loci_worker;

@@ -9,8 +9,7 @@ begin
     from loci.embedding_models as m
     where exists (
         select from loci_private.embed_queue as q
-        where q.model_id = m.model_id
-            and (q.available_at <= loci_private.now() or q.leased_at < pg_postmaster_start_time())
+        where q.model_id = m.model_id and q.available_at <= loci_private.now()
     )
         and not exists (
             select from loci_private.model_health as h

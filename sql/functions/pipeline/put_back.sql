@@ -1,4 +1,4 @@
-create or replace function loci_private.put_back(queue text, lease uuid, queue_ids bigint [] default null)
+create or replace function loci_private.put_back(queue text, lease uuid, queue_ids bigint [])
 returns void
 language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
@@ -9,12 +9,12 @@ begin
         set lease = null, leased_at = null, available_at = ''-infinity''
         where q.queue_id in (
             select w.queue_id from loci_private.%1$I as w
-            where w.lease = $2 and ($1 is null or w.queue_id = any($1))
+            where w.queue_id = any($1) and w.lease = $2
             for update of w skip locked
         )', put_back.queue
     ) using put_back.queue_ids, put_back.lease;
 end $$;
 comment on function loci_private.put_back(text, uuid, bigint []) is
-'Give leased work back untouched (all of the lease when queue_ids is null): it is nobody''s fault and costs no attempt.';
+'Give leased work back untouched: it is nobody''s fault and costs no attempt.';
 revoke execute on function loci_private.put_back(text, uuid, bigint []) from public;
 grant execute on function loci_private.put_back(text, uuid, bigint []) to loci_worker;

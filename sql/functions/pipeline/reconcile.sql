@@ -12,6 +12,8 @@ begin
     -- Rows of sources that no longer exist.
     delete from loci_private.row_queue as q
     where not exists (select from loci_private.sources as s where s.source_id = q.source_id);
+    delete from loci_private.row_bulk as b
+    where not exists (select from loci_private.sources as s where s.source_id = b.source_id);
     delete from loci_private.failures as f
     where not exists (select from loci_private.sources as s where s.source_id = f.source_id);
 
@@ -22,6 +24,7 @@ begin
             where r.source_id = v_source.source_id
             having count(*) > 0;
             delete from loci_private.row_queue as q where q.source_id = v_source.source_id;
+            delete from loci_private.row_bulk as b where b.source_id = v_source.source_id;
             perform loci_private.break_source(v_source.source_id, 'the table was dropped');
             continue;
         end if;
@@ -44,6 +47,10 @@ begin
                 and not exists (select from loci_private.row_queue as q where q.source_id = r.source_id and q.key = r.key);
             get diagnostics v_count = row_count;
             v_total := v_total + v_count;
+            -- An expression that looks at other rows is not told when they change.
+            if not reconcile.deep and concat_ws(' ', v_source.content, v_source.context, v_source.metadata, v_source.title) ~* '\mselect\M' then
+                v_total := v_total + loci_private.enqueue_stale(v_source.source_id, 10000);
+            end if;
             if reconcile.deep then
                 insert into loci_private.row_queue (source_id, key, op)
                 select r.source_id, r.key, 'place'
@@ -62,17 +69,60 @@ begin
     end loop;
 
     v_total := v_total + loci_private.enqueue_unredacted();
+    perform loci_private.plan_chunkings();
+    -- Rows that slipped through while a switch was being fed are looked for once more.
+    update loci_private.chunking_assignments as c
+    set fed_row = 0
+    where c.active_chunking <> c.target_chunking and c.fed_row > 0;
+    -- Rows without the chunks that are in use where they belong, and rows that belong elsewhere since their user joined or
+    -- left an organization.
+    with places as materialized (
+        select s.scope_id, loci_private.organization_of(s.scope_id) as organization_id
+        from loci_private.scopes as s
+        where s.scope_id in (select r.scope_id from loci_private.source_rows as r)
+    )
+    insert into loci_private.row_queue (source_id, key, op)
+    select r.source_id, r.key, 'upsert'
+    from loci_private.source_rows as r
+    join loci_private.sources as s on s.source_id = r.source_id and s.watched
+    join places as p on p.scope_id = r.scope_id
+    where (
+        r.organization_id is distinct from p.organization_id or (
+            exists (select from loci_private.chunks as c where c.row_id = r.row_id)
+            and not exists (select from loci_private.wanted_vectors as w where w.row_id = r.row_id and w.in_use)
+        )
+    )
+        and not exists (select from loci_private.row_queue as q where q.source_id = r.source_id and q.key = r.key)
+        and not exists (select from loci_private.failures as f where f.source_id = r.source_id and f.key = r.key);
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+    -- Chunks that nobody wants beside those in use: search leaves them out from now on, and the drain removes them.
+    update loci_private.chunking_assignments as s
+    set surplus = true
+    where not s.surplus and exists (
+        select from loci_private.chunkings as k
+        join loci_private.chunks as c on c.chunking_id = k.chunking_id
+        left join loci_private.model_assignments as o on o.organization_id = c.organization_id
+        where k.source_id = s.source_id
+            and coalesce(o.assignment_id, (loci_private.assignment_of(null)).assignment_id) = s.assignment_id
+            and k.chunking_id <> s.active_chunking and k.chunking_id is distinct from s.adopted_chunking
+            and exists (select from loci_private.wanted_vectors as w where w.row_id = c.row_id and w.in_use)
+    );
     for v_model in select m.model_id from loci.embedding_models as m loop
         execute format(
             'delete from loci_private.%I as e
             where not exists (select from loci_private.chunks as c where c.chunk_id = e.chunk_id)',
             loci_private.model_table(v_model)
         );
+        get diagnostics v_count = row_count;
+        if v_count > 0 then
+            perform loci_private.note_change(null);
+        end if;
         v_total := v_total + loci_private.enqueue_missing(v_model);
     end loop;
     delete from loci_private.embed_queue as q
     where not exists (select from loci_private.chunks as c where c.chunk_id = q.chunk_id);
-    perform loci_private.activate_complete_models();
+    perform loci_private.activate_complete();
     return v_total;
 end $$;
 comment on function loci.reconcile(boolean) is

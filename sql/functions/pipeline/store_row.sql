@@ -8,8 +8,7 @@ create or replace function loci_private.store_row(
     title text,
     metadata jsonb,
     fingerprint bigint,
-    context text,
-    chunks jsonb,
+    sets jsonb,
     lease uuid,
     redaction text
 )
@@ -24,8 +23,29 @@ declare
     v_model integer;
     v_gone bigint[];
     v_config regconfig := loci_private.text_config_of(store_row.organization_id);
-    v_context text := nullif(btrim(store_row.context), '');
+    v_switch loci_private.chunking_assignments;
+    v_sets integer[];
+    v_kept integer;
 begin
+    -- How the row has to be split stays as it is until it is stored. Who is changing that is not waited for (55P03).
+    select c.* into v_switch
+    from loci_private.chunking_assignments as c
+    where c.source_id = store_row.source_id
+        and c.assignment_id = (loci_private.assignment_of(store_row.organization_id)).assignment_id
+    for key share nowait;
+    if not found then
+        raise exception 'nobody knows how this row is to be split' using errcode = '55P03', hint = 'select loci.reconcile() finds out.';
+    end if;
+    select array_agg(distinct s.chunking_id) into v_sets
+    from jsonb_to_recordset(store_row.sets) as s (chunking_id integer);
+    if v_sets is null
+        or not (v_sets @> array[v_switch.active_chunking, v_switch.target_chunking])
+        or not (v_sets <@ array[v_switch.active_chunking, v_switch.target_chunking])
+    then
+        -- It has changed since.
+        insert into loci_private.row_queue (source_id, key, op) values (store_row.source_id, store_row.key, 'upsert');
+        return false;
+    end if;
     -- Whoever found the row gone since, or took the lease over, took this claim away: what is in hand may be of a row
     -- that no longer exists.
     perform from loci_private.row_queue as q
@@ -33,6 +53,22 @@ begin
     for update skip locked;
     if not found then
         return false;
+    end if;
+    -- Chunks that somebody else cut are kept for as long as the row is what they were cut from.
+    select max(c.chunking_id) into v_kept
+    from loci_private.source_rows as r
+    join loci_private.chunks as c on c.row_id = r.row_id and c.chunking_id = v_switch.adopted_chunking
+    where r.source_id = store_row.source_id and r.key = store_row.key
+        and (r.fingerprint, r.redaction, r.organization_id)
+        is not distinct from (store_row.fingerprint, store_row.redaction, store_row.organization_id);
+    if v_kept is not null then
+        select coalesce(array_agg(t.chunking_id), '{}') into v_sets
+        from unnest(array[v_switch.target_chunking]) as t (chunking_id)
+        where not exists (
+            select from loci_private.chunking_uses as u
+            where u.source_id = v_switch.source_id and u.assignment_id = v_switch.assignment_id
+                and u.chunking_id = v_kept and u.coming
+        );
     end if;
     insert into loci_private.source_rows as r (
         source_id, key, version, placed_version, organization_id, scope_id, audience, title, metadata, fingerprint, redaction,
@@ -66,87 +102,102 @@ begin
         for update of w skip locked
     );
 
-    -- Chunks whose text is still there, as the model sees it, keep their vectors; the rest goes, what is new comes.
+    -- Chunks whose text is still there, as the model sees it, keep their vectors; the rest goes, what is new comes. Those of
+    -- a chunking that is not wanted any more can take the place of the ones in use.
     with new as (
-        select n.*, row_number() over (partition by n.text_hash order by n.ordinal) as twin
+        select n.*, row_number() over (partition by n.chunking_id, n.text_hash order by n.ordinal) as twin
         from (
-            select c.ordinality::integer - 1 as ordinal, c.content, c.redacted, c.token_count,
+            select s.chunking_id, c.ordinality::integer - 1 as ordinal, c.context, c.content, c.redacted, c.token_count,
                 coalesce(c.metadata, '{}') as metadata,
-                sha256(convert_to(coalesce(c.redacted, concat_ws(E'\n\n', v_context, c.content)), 'UTF8')) as text_hash
-            from rows from (
-                jsonb_to_recordset(store_row.chunks) as (content text, redacted text, token_count integer, metadata jsonb)
-            ) with ordinality as c (content, redacted, token_count, metadata, ordinality)
+                sha256(convert_to(coalesce(c.redacted, concat_ws(E'\n\n', c.context, c.content)), 'UTF8')) as text_hash
+            from jsonb_to_recordset(store_row.sets) as s (chunking_id integer, chunks jsonb)
+            cross join lateral rows from (
+                jsonb_to_recordset(s.chunks) as (
+                    context text, content text, redacted text, token_count integer, metadata jsonb
+                )
+            ) with ordinality as c (context, content, redacted, token_count, metadata, ordinality)
+            where s.chunking_id = any(v_sets)
         ) as n
     ), old as (
-        select c.chunk_id, c.text_hash, row_number() over (partition by c.text_hash order by c.ordinal) as twin
-        from loci_private.chunks as c
-        where c.row_id = v_row
+        select o.chunk_id, o.chunking_id, o.text_hash,
+            row_number() over (partition by o.chunking_id, o.text_hash order by o.is_other, o.ordinal) as twin
+        from (
+            select c.chunk_id, c.text_hash, c.ordinal, c.chunking_id <> all(v_sets) as is_other,
+                case when c.chunking_id = any(v_sets) then c.chunking_id else v_switch.active_chunking end as chunking_id
+            from loci_private.chunks as c
+            where c.row_id = v_row and c.chunking_id is distinct from v_kept
+        ) as o
     ), kept as (
         update loci_private.chunks as c
-        set ordinal = n.ordinal, metadata = n.metadata, context = v_context, content = n.content, redacted = n.redacted,
-            token_count = n.token_count,
+        set chunking_id = n.chunking_id, ordinal = n.ordinal, metadata = n.metadata, context = n.context, content = n.content,
+            redacted = n.redacted, token_count = n.token_count,
             lexemes = case
-                when (c.context, c.content) is not distinct from (v_context, n.content) then c.lexemes
-                else to_tsvector(v_config, concat_ws(E'\n\n', v_context, n.content))
+                when (c.context, c.content) is not distinct from (n.context, n.content) then c.lexemes
+                else loci_private.lexemes_of(v_config, n.context, n.content)
             end,
             organization_id = store_row.organization_id,
             scope_id = store_row.scope_id, audience = store_row.audience, updated_at = v_now
         from new as n
-        join old as o on o.text_hash = n.text_hash and o.twin = n.twin
+        join old as o on o.chunking_id = n.chunking_id and o.text_hash = n.text_hash and o.twin = n.twin
         where c.chunk_id = o.chunk_id
-            and (c.ordinal, c.metadata, c.context, c.content, c.redacted, c.organization_id, c.scope_id, c.audience)
-            is distinct from (n.ordinal, n.metadata, v_context, n.content, n.redacted, store_row.organization_id, store_row.scope_id, store_row.audience)
+            and (c.chunking_id, c.ordinal, c.metadata, c.context, c.content, c.redacted, c.organization_id, c.scope_id, c.audience)
+            is distinct from (
+                n.chunking_id, n.ordinal, n.metadata, n.context, n.content, n.redacted, store_row.organization_id,
+                store_row.scope_id, store_row.audience
+            )
     ), added as (
         insert into loci_private.chunks (
-            row_id, source_id, organization_id, scope_id, audience, ordinal, context, content, redacted, text_hash,
+            row_id, source_id, chunking_id, organization_id, scope_id, audience, ordinal, context, content, redacted, text_hash,
             token_count, metadata, lexemes, created_at, updated_at
         )
-        select v_row, store_row.source_id, store_row.organization_id, store_row.scope_id, store_row.audience, n.ordinal,
-            v_context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata,
-            to_tsvector(v_config, concat_ws(E'\n\n', v_context, n.content)), v_now, v_now
+        select v_row, store_row.source_id, n.chunking_id, store_row.organization_id, store_row.scope_id, store_row.audience,
+            n.ordinal, n.context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata,
+            loci_private.lexemes_of(v_config, n.context, n.content), v_now, v_now
         from new as n
-        where not exists (select from old as o where o.text_hash = n.text_hash and o.twin = n.twin)
-        order by n.ordinal
+        where not exists (
+            select from old as o
+            where o.chunking_id = n.chunking_id and o.text_hash = n.text_hash and o.twin = n.twin
+        )
+        order by n.chunking_id, n.ordinal
     )
     select array_agg(o.chunk_id) into v_gone
     from old as o
-    where not exists (select from new as n where n.text_hash = o.text_hash and n.twin = o.twin);
+    where not exists (
+        select from new as n
+        where n.chunking_id = o.chunking_id and n.text_hash = o.text_hash and n.twin = o.twin
+    );
 
     if v_gone is not null then
-        perform from loci_private.chunks as c where c.chunk_id = any(v_gone) order by c.chunk_id for update;
-        delete from loci_private.embed_queue as q where q.chunk_id = any(v_gone);
-        delete from loci_private.failures as f where f.chunk_id = any(v_gone);
-        delete from loci_private.chunks as c where c.chunk_id = any(v_gone);
+        perform loci_private.remove_chunks(v_gone);
     end if;
     for v_model in select m.model_id from loci.embedding_models as m loop
-        execute format('delete from loci_private.%I as e where e.chunk_id = any($1)', loci_private.model_table(v_model))
-        using v_gone;
         execute format(
             'update loci_private.%I as e
-            set scope_id = r.scope_id, audience = r.audience, organization_id = r.organization_id
-            from loci_private.source_rows as r
-            where e.row_id = $1 and r.row_id = $1
-                and (e.scope_id, e.audience, e.organization_id) is distinct from (r.scope_id, r.audience, r.organization_id)',
+            set chunking_id = c.chunking_id, scope_id = c.scope_id, audience = c.audience, organization_id = c.organization_id
+            from loci_private.chunks as c
+            where e.row_id = $1 and c.chunk_id = e.chunk_id
+                and (e.chunking_id, e.scope_id, e.audience, e.organization_id)
+                is distinct from (c.chunking_id, c.scope_id, c.audience, c.organization_id)',
             loci_private.model_table(v_model)
         ) using v_row;
     end loop;
-    for v_model in
-        select distinct m.model_id
-        from loci_private.assignment_of(store_row.organization_id) as a
-        cross join unnest(array[a.active_model, a.target_model]) as m (model_id)
-        where m.model_id is not null
-    loop
+    for v_model in select distinct w.model_id from loci_private.wanted_vectors as w where w.row_id = v_row loop
         execute format(
             'insert into loci_private.embed_queue (model_id, chunk_id)
-            select $1, c.chunk_id
-            from loci_private.chunks as c
-            where c.row_id = $2
-                and not exists (select from loci_private.%I as e where e.chunk_id = c.chunk_id)
-                and not exists (select from loci_private.failures as f where f.chunk_id = c.chunk_id and f.model_id = $1)
-            order by c.ordinal
+            select $1, w.chunk_id
+            from loci_private.wanted_vectors as w
+            where w.row_id = $2 and w.model_id = $1
+                and not exists (select from loci_private.%I as e where e.chunk_id = w.chunk_id)
+                and not exists (select from loci_private.failures as f where f.chunk_id = w.chunk_id and f.model_id = $1)
+            order by w.in_use desc, w.chunk_id
             on conflict do nothing', loci_private.model_table(v_model)
         ) using v_model, v_row;
     end loop;
+    if store_row.scope_id is not null and store_row.audience is null then
+        insert into loci_private.text_changes (scope_id, chunks)
+        select store_row.scope_id, max(jsonb_array_length(s.chunks))
+        from jsonb_to_recordset(store_row.sets) as s (chunks jsonb);
+    end if;
     -- What is to be redacted has changed while the text was being split.
     if store_row.redaction <> (loci_private.redaction_of(store_row.organization_id)).marker then
         insert into loci_private.row_queue (source_id, key, op) values (store_row.source_id, store_row.key, 'upsert');
@@ -156,12 +207,12 @@ begin
     return true;
 end $$;
 comment on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) is
-'Bring the chunks of one row in line with what was read of it, keep what is unchanged, queue what needs a vector. False when that came too late; a row whose text is not stored yet is queued again.';
+'Bring the chunks of one row in line with what was read of it, keep what is unchanged, queue what needs a vector. sets: [{chunking_id, chunks: [{context, content, redacted, token_count, metadata}]}], one for each of chunkings_of(). False when that came too late; a row whose text is not stored yet is queued again.';
 revoke execute on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) from public;
 grant execute on function loci_private.store_row(
-    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, text, jsonb, uuid, text
+    integer, text, bigint, uuid, uuid, uuid [], text, jsonb, bigint, jsonb, uuid, text
 ) to loci_worker;

@@ -21,14 +21,16 @@ begin
     ) as c;
     execute format(
         'insert into loci_private.%I (
-            chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at
+            chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, created_at
         )
-        select c.chunk_id, c.row_id, c.source_id, c.organization_id, c.scope_id, c.audience, v.embedding::public.halfvec, $4
+        select c.chunk_id, c.row_id, c.source_id, c.chunking_id, c.organization_id, c.scope_id, c.audience,
+            v.embedding::public.halfvec, $4
         from unnest($1, $2) as v (chunk_id, embedding)
         join loci_private.chunks as c on c.chunk_id = v.chunk_id
         where c.chunk_id = any($3)
         on conflict (chunk_id) do nothing', loci_private.model_table(store_vectors.model_id)
     ) using store_vectors.chunk_ids, store_vectors.vectors, v_locked, loci_private.now();
+    perform loci_private.note_change(array(select distinct c.scope_id from loci_private.chunks as c where c.chunk_id = any(v_locked)));
     select array_agg(v.queue_id) into v_left
     from unnest(store_vectors.queue_ids, store_vectors.chunk_ids) as v (queue_id, chunk_id)
     where not (v.chunk_id = any(coalesce(v_locked, '{}')))

@@ -52,6 +52,7 @@ begin
         perform loci_private.enqueue_source(sweep_source.source_id, only_missing => true);
     else
         -- What is there again under its old key is another row, and what was moved is not to be seen yet.
+        perform loci_private.unpack_rows(sweep_source.source_id);
         insert into loci_private.row_queue (source_id, key, op)
         select r.source_id, r.key, 'place'
         from loci_private.source_rows as r

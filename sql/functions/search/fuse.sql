@@ -1,10 +1,11 @@
 create or replace function loci_private.fuse(
     models integer [],
     vectors text [],
-    words tsquery,
+    words loci_private.search_words,
     filter loci_private.search_filter,
     k integer,
-    min_similarity double precision
+    min_similarity double precision,
+    merge boolean
 )
 returns table (
     source text,
@@ -20,7 +21,7 @@ returns table (
     vector_rank integer,
     keyword_rank integer
 )
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 set jit = off
 -- Room to keep the hidden rows in a hash table, however many there are.
@@ -30,45 +31,99 @@ as $$
 declare
     -- Each arm offers more than is asked for, so that fusion has something to choose from.
     v_want integer := greatest(4 * fuse.k, 50);
+    -- Of these, neighbours are looked for among the best.
+    v_near integer := 2 * fuse.k;
+    v_vector_weight double precision := loci.setting('vector_weight')::float8;
+    v_keyword_weight double precision := loci.setting('keyword_weight')::float8;
+    v_found record;
 begin
-    return query execute format(
-        'with by_vector as (
-            -- Distances of two models say nothing about each other; ranks do.
-            select v.chunk_id, min(v.place) as place
-            from (
-                select c.chunk_id, row_number() over (partition by m.n order by c.distance, c.chunk_id) as place
+    loop
+        execute format(
+            'with by_vector as (
+                select c.chunk_id, m.n as model, row_number() over (partition by m.n order by c.distance, c.chunk_id) as place
                 from unnest($1) with ordinality as m (model_id, n)
-                cross join lateral loci_private.vector_candidates(m.model_id, ($2)[m.n], $4, $6, $7) as c
-            ) as v
-            group by v.chunk_id
-        ), by_words as (
-            select w.chunk_id, row_number() over (order by w.rank desc, w.chunk_id) as place
-            from loci_private.keyword_candidates($3, $4, $1, $2, $6, $7) as w
-        ), fused as (
-            select coalesce(v.chunk_id, w.chunk_id) as chunk_id, v.place as vector_rank, w.place as keyword_rank,
-                coalesce($9 / ($8 + v.place), 0) + coalesce($10 / ($8 + w.place), 0) as score
-            from by_vector as v full join by_words as w on w.chunk_id = v.chunk_id
-            order by score desc, chunk_id
-            limit $5
-        )
-        select s.name, r.key, c.chunk_id, c.ordinal, c.content, r.title, c.scope_id, r.metadata || c.metadata,
-            h.score::real, n.similarity::real, h.vector_rank::integer, h.keyword_rank::integer
-        from fused as h
-        join loci_private.chunks as c on c.chunk_id = h.chunk_id
-        join loci_private.source_rows as r on r.row_id = c.row_id
-        join loci_private.sources as s on s.source_id = r.source_id
-        -- A chunk that has vectors of two models is one passage still.
-        left join lateral (select max(m.similarity) as similarity from (%s) as m) as n on true
-        order by h.score desc, h.chunk_id',
-        loci_private.similarity_sql(fuse.models, 'h.chunk_id', '$2')
-    ) using
-        fuse.models, fuse.vectors, fuse.words, fuse.filter, fuse.k, fuse.min_similarity, v_want,
-        loci.setting('rrf_constant')::float8, loci.setting('vector_weight')::float8, loci.setting('keyword_weight')::float8;
+                cross join lateral loci_private.vector_candidates(m.model_id, ($2)[m.n]::public.halfvec, $4, $6, $7) as c
+            ), by_words as (
+                select w.chunk_id, row_number() over (order by w.rank desc, w.chunk_id) as place
+                from loci_private.keyword_candidates($3, $4, $1, $2, $6, $7) as w
+            ), pool as materialized (
+                select coalesce(v.chunk_id, w.chunk_id) as chunk_id, min(v.place) as vector_rank, min(w.place) as keyword_rank
+                from by_vector as v
+                full join by_words as w on w.chunk_id = v.chunk_id
+                group by coalesce(v.chunk_id, w.chunk_id)
+                -- No more than there are; the planner is to know that they are few.
+                limit $7 * (1 + cardinality($1))
+            -- Whatever one arm found, the other one judges as well.
+            ), judged as materialized (
+                select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
+                    sha256(convert_to(btrim(lower(regexp_replace(c.content, ''[^[:alnum:]]+'', '' '', ''g''))), ''UTF8'')) as told
+                from pool as p
+                join loci_private.chunks as c on c.chunk_id = p.chunk_id
+                left join lateral (%1$s) as n on true
+                left join lateral (%2$s) as s on true
+            ), scaled as (
+                select j.*,
+                    -- From the best down to the fiftieth, whatever k is; two models have nothing to say about each other.
+                    (j.similarity - min(j.similarity) filter (where j.vector_rank <= 50) over m)
+                    / nullif(max(j.similarity) over m - min(j.similarity) filter (where j.vector_rank <= 50) over m, 0) as meaning,
+                    j.words / nullif(max(j.words) over (), 0) as word
+                from judged as j
+                window m as (partition by j.model)
+            ), scored as (
+                select s.*,
+                    case
+                        -- No vector yet, or no words in the question: the other arm speaks for both.
+                        when s.similarity is null or $8 = 0 then coalesce(s.word, 0)
+                        when ($3).any_word is null or $9 = 0 then coalesce(s.meaning, 1)
+                        else ($8 * coalesce(s.meaning, 1) + $9 * coalesce(s.word, 0)) / ($8 + $9)
+                    end as score
+                from scaled as s
+            ), told as (
+                -- The same words again, differently set, are one passage.
+                select distinct on (s.told) s.* from scored as s order by s.told, s.score desc, s.chunk_id
+            ), neighbours as (
+                select t.*, case when $5 then t.ordinal - row_number() over (partition by t.row_id order by t.ordinal) else t.chunk_id end as stretch
+                from (select t.* from told as t order by t.score desc, t.chunk_id limit $11) as t
+            ), passages as (
+                select distinct on (b.row_id, b.stretch) b.*,
+                    array_agg(b.chunk_id) over (
+                        partition by b.row_id, b.stretch order by b.ordinal rows between unbounded preceding and unbounded following
+                    ) as chunks
+                from neighbours as b
+                order by b.row_id, b.stretch, b.score desc, b.chunk_id
+            ), best as (
+                select p.* from passages as p order by p.score desc, p.chunk_id limit $10
+            )
+            select coalesce(jsonb_agg(to_jsonb(b) order by b.score desc, b.chunk_id), ''[]'') as best, count(*) as passages,
+                (select count(t.told) from told as t) as told,
+                (select greatest(count(p.vector_rank), count(p.keyword_rank)) from pool as p) as found
+            from best as b',
+            loci_private.similarity_sql(fuse.models, 'p.chunk_id', '$2'),
+            loci_private.word_score_sql('c.lexemes', '$3')
+        ) into v_found using
+            fuse.models, fuse.vectors, fuse.words, fuse.filter, fuse.merge, fuse.min_similarity, v_want,
+            v_vector_weight, v_keyword_weight, fuse.k, v_near;
+        -- Copies and neighbours took the place of others.
+        exit when v_found.passages >= fuse.k or (v_found.found < v_want and v_found.told <= v_near) or v_want >= 20000;
+        v_want := 4 * v_want;
+        v_near := 4 * v_near;
+    end loop;
+    return query
+    select s.name, r.key, b.chunk_id, c.ordinal,
+        case when cardinality(b.chunks) = 1 then c.content else loci_private.joined(b.chunks) end,
+        r.title, c.scope_id, r.metadata || c.metadata, b.score::real, b.similarity::real, b.vector_rank, b.keyword_rank
+    from jsonb_to_recordset(v_found.best) as b (
+        chunk_id bigint, chunks bigint [], score float8, similarity float8, vector_rank integer, keyword_rank integer
+    )
+    join loci_private.chunks as c on c.chunk_id = b.chunk_id
+    join loci_private.source_rows as r on r.row_id = c.row_id
+    join loci_private.sources as s on s.source_id = r.source_id
+    order by b.score desc, b.chunk_id;
 end $$;
 comment on function loci_private.fuse(
-    integer [], text [], tsquery, loci_private.search_filter, integer, double precision
+    integer [], text [], loci_private.search_words, loci_private.search_filter, integer, double precision, boolean
 ) is
-'Rows nearest to the vectors (one a model) and rows matching the words, fused by weighted reciprocal rank.';
+'The k best passages of both arms: what either found is judged by both, and the two judgements, each scaled to 0 .. 1, are averaged. Copies count once. merge: neighbouring chunks of a row become one passage.';
 revoke execute on function loci_private.fuse(
-    integer [], text [], tsquery, loci_private.search_filter, integer, double precision
+    integer [], text [], loci_private.search_words, loci_private.search_filter, integer, double precision, boolean
 ) from public;

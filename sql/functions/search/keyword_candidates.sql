@@ -1,5 +1,5 @@
 create or replace function loci_private.keyword_candidates(
-    words tsquery,
+    words loci_private.search_words,
     filter loci_private.search_filter,
     models integer [],
     vectors text [],
@@ -7,36 +7,78 @@ create or replace function loci_private.keyword_candidates(
     want integer
 )
 returns table (chunk_id bigint, rank double precision)
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    v_most integer := greatest(loci.setting('keyword_candidates')::integer, keyword_candidates.want);
+    v_sql text;
+    v_match tsquery;
+    v_ids bigint[] := '{}';
+    v_ranks double precision[] := '{}';
+    v_more_ids bigint[];
+    v_more_ranks double precision[];
 begin
-    if keyword_candidates.words is null then
+    if (keyword_candidates.words).any_word is null then
         return;
     end if;
-    return query execute format(
-        'select h.chunk_id, ts_rank_cd(h.lexemes, $2, 1)::float8 as rank
-        from (select x.* from loci_private.chunks as x where x.lexemes @@ $2 and %s) as h
-        where %s
-        order by rank desc, h.chunk_id
-        limit $3',
+    v_sql := format(
+        -- In three steps, each dearer and for fewer: the index, a rough guess, BM25.
+        'with found as materialized (
+            select x.chunk_id, x.lexemes
+            from loci_private.chunks as x
+            where x.lexemes @@ $7 and x.chunk_id <> all($8) and %s and %s
+            limit $6
+        ), promising as materialized (
+            select f.chunk_id, l.lexemes
+            from found as f
+            -- Unpacked once.
+            cross join lateral (select f.lexemes || ''''::tsvector as lexemes offset 0) as l
+            order by (
+                select sum(g.weight * ts_rank(''{1,1,1,1}'', l.lexemes, g.words))
+                from unnest(($2).rough, ($2).rough_weights) as g (words, weight)
+            ) / (1.2 + length(l.lexemes) / ($2).mean_length) desc, f.chunk_id
+            limit greatest($3, 300)
+        ), best as (
+            select p.chunk_id, s.score
+            from promising as p
+            cross join lateral (%s) as s
+            order by s.score desc, p.chunk_id
+            limit $3
+        )
+        select array_agg(b.chunk_id order by b.score desc, b.chunk_id), array_agg(b.score order by b.score desc, b.chunk_id)
+        from best as b',
         loci_private.filter_sql(keyword_candidates.filter),
         case
             when keyword_candidates.min_similarity is null then 'true'
             else format(
                 'exists (select from (%s) as n where n.similarity >= $5)',
-                loci_private.similarity_sql(keyword_candidates.models, 'h.chunk_id', '$4')
+                loci_private.similarity_sql(keyword_candidates.models, 'x.chunk_id', '$4')
             )
-        end
-    ) using
-        keyword_candidates.filter, keyword_candidates.words, keyword_candidates.want, keyword_candidates.vectors,
-        keyword_candidates.min_similarity;
+        end,
+        loci_private.word_score_sql('p.lexemes', '$2')
+    );
+    -- What the likely ones leave open is filled up with whatever has one of the words.
+    foreach v_match in array array[(keyword_candidates.words).likely, (keyword_candidates.words).any_word] loop
+        execute v_sql into v_more_ids, v_more_ranks using
+            keyword_candidates.filter, keyword_candidates.words, keyword_candidates.want, keyword_candidates.vectors,
+            keyword_candidates.min_similarity, v_most, v_match, v_ids;
+        v_ids := v_ids || coalesce(v_more_ids, '{}');
+        v_ranks := v_ranks || coalesce(v_more_ranks, '{}');
+        exit when cardinality(v_ids) >= keyword_candidates.want
+            or (keyword_candidates.words).likely::text = (keyword_candidates.words).any_word::text;
+    end loop;
+    return query
+    select f.chunk_id, f.rank
+    from unnest(v_ids, v_ranks) as f (chunk_id, rank)
+    order by f.rank desc, f.chunk_id
+    limit keyword_candidates.want;
 end $$;
 comment on function loci_private.keyword_candidates(
-    tsquery, loci_private.search_filter, integer [], text [], double precision, integer
+    loci_private.search_words, loci_private.search_filter, integer [], text [], double precision, integer
 ) is
-'The chunks that match words best among those a search may find, at most want; min_similarity holds for them too, by their vectors.';
+'The chunks that match words best (BM25) among those a search may find, at most want, and that many if there are; min_similarity holds for them too, by their vectors.';
 revoke execute on function loci_private.keyword_candidates(
-    tsquery, loci_private.search_filter, integer [], text [], double precision, integer
+    loci_private.search_words, loci_private.search_filter, integer [], text [], double precision, integer
 ) from public;

@@ -1,14 +1,28 @@
 create or replace function loci_private.models_of(scopes uuid [])
 returns integer []
-language sql stable parallel safe
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(array_agg(distinct a.active_model), '{}')
-    from (
-        select distinct loci_private.organization_of(s.scope_id) as organization_id
-        from unnest(scopes) as s (scope_id)
-    ) as o
-    cross join lateral loci_private.assignment_of(o.organization_id) as a
-    where a.active_model is not null
-$$;
+declare
+    v_active integer[];
+begin
+    select array_agg(distinct a.active_model) into v_active from loci_private.model_assignments as a;
+    -- Usually all organizations have the same.
+    if cardinality(v_active) = 1 and v_active[1] is not null then
+        return v_active;
+    end if;
+    return coalesce((
+        select array_agg(distinct a.active_model)
+        from (
+            select distinct case s.kind
+                when 'user' then loci_private.organization_of(s.scope_id) else s.organization_id
+            end as organization_id
+            from loci_private.scopes as s
+            where s.scope_id = any(models_of.scopes)
+        ) as o
+        cross join lateral loci_private.assignment_of(o.organization_id) as a
+        where a.active_model is not null
+    ), '{}');
+end $$;
 comment on function loci_private.models_of(uuid []) is 'Models whose vectors the rows of these scopes are searched with.';
 revoke execute on function loci_private.models_of(uuid []) from public;

@@ -7,38 +7,40 @@ create or replace function loci.search(
     sources text [] default null,
     metadata jsonb default null,
     since timestamptz default null,
-    until timestamptz default null
+    until timestamptz default null,
+    merge boolean default false,
+    rerank boolean default false,
+    expand boolean default false
 )
-returns table (
-    source text,
-    key text,
-    chunk_id bigint,
-    ordinal integer,
-    content text,
-    title text,
-    scope_id uuid,
-    metadata jsonb,
-    score real,
-    similarity real,
-    vector_rank integer,
-    keyword_rank integer
-)
-language sql volatile parallel unsafe security definer
+returns setof loci.passage
+language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select *
-    from loci_private.search_text(
+begin
+    if search.merge or search.rerank or search.expand then
+        return query
+        select p.*
+        from loci_private.search_text(
+            search.query, search.k, search.mode, search.min_similarity, search.scopes, search.sources, search.metadata,
+            search.since, search.until, coalesce(search.merge, false), coalesce(search.rerank, false),
+            coalesce(search.expand, false)
+        ) as p;
+        return;
+    end if;
+    return query
+    select p.*
+    from loci_private.cached_search(
         search.query, search.k, search.mode, search.min_similarity, search.scopes, search.sources, search.metadata,
         search.since, search.until
-    )
-$$;
+    ) as p;
+end $$;
 comment on function loci.search(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean, boolean, boolean
 ) is
-'The k passages that answer a question best, among exactly those the current user may see. mode: hybrid, vector or keyword; filters: min_similarity (cosine), scopes, sources, metadata (jsonb containment), since and until (when the row was last indexed). If k rows match, k come back. LC300, LC302, LC303, LC249 for bad arguments.';
+'The k passages that answer a question best, among exactly those the current user may see. "A phrase" must occur, -word must not (not in mode vector). mode: hybrid, vector or keyword; filters: min_similarity (cosine), scopes, sources, metadata (jsonb containment), since and until (when the row was last indexed). merge: neighbouring chunks of a row become one passage. rerank, expand: a model puts the passages in order, words the question in other ways; without it, with a notice, where that fails. score: 0 to 1, the mean of meaning and words, each scaled to the best passage; with rerank the model''s. If k rows match, k come back; copies of a passage count once. LC300, LC302, LC303, LC249 for bad arguments.';
 revoke execute on function loci.search(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean, boolean, boolean
 ) from public;
 grant execute on function loci.search(
-    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
+    text, integer, text, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, boolean, boolean, boolean
 ) to loci_app, loci_admin;

@@ -5,15 +5,15 @@ as $$
     select coalesce(
         string_agg(
             format(
-                'select 1 - (x.embedding operator(public.<=>) (%s)[%s]::public.halfvec) as similarity '
+                'select 1 - (x.embedding operator(public.<=>) (%s)[%s]::public.halfvec) as similarity, %s as model '
                 'from loci_private.%I as x where x.chunk_id = %s',
-                similarity_sql.vectors, m.n, loci_private.model_table(m.model_id), similarity_sql.chunk
+                similarity_sql.vectors, m.n, m.n, loci_private.model_table(m.model_id), similarity_sql.chunk
             ), ' union all ' order by m.n
         ),
-        'select null::float8 as similarity where false'
+        'select null::float8 as similarity, null::integer as model where false'
     )
     from unnest(similarity_sql.models) with ordinality as m (model_id, n)
 $$;
 comment on function loci_private.similarity_sql(integer [], text, text) is
-'SQL text that gives the cosine similarity of one chunk to the question. chunk: an expression for its id; vectors: one for the question''s vectors, one a model.';
+'SQL text that gives the cosine similarity of one chunk to the question, and which of the models says so. chunk: an expression for its id; vectors: one for the question''s vectors, one a model.';
 revoke execute on function loci_private.similarity_sql(integer [], text, text) from public;

@@ -13,6 +13,8 @@ comment on column loci.embedding_models.query_prefix is 'Put in front of every q
 comment on column loci.embedding_models.passage_prefix is 'Put in front of every passage, because the model was trained so.';
 comment on column loci.embedding_models.max_batch is 'Most texts a request.';
 comment on column loci.embedding_models.max_tokens is 'Longest text the model takes.';
+comment on column loci.embedding_models.quantization is
+'binary: the index holds one bit a dimension, and what it finds is compared by the whole vectors; none: whole vectors.';
 
 comment on table loci.organizations is 'Tenants. An organization is a scope: all of its members see the rows that live in it.';
 comment on column loci.organizations.embedding_model is 'Model of its rows; null: the default model.';
@@ -60,11 +62,24 @@ comment on table loci_private.installation is 'What is installed; one row.';
 comment on table loci_private.gateways is 'Endpoints that models are served by, and how they are doing.';
 comment on table loci_private.scopes is 'Every organization, project and user; kept by triggers on their tables.';
 comment on table loci_private.model_assignments is 'Which model an organization''s rows use, and which one is filling for it.';
+comment on table loci_private.chunkings is 'Ways in which the rows of a source are or were cut into chunks.';
+comment on table loci_private.chunking_assignments is
+'Which of them is in use for the organizations of a model assignment, and which one is filling for them.';
 comment on table loci_private.sources is 'Watched tables and the expressions that read their rows.';
+comment on table loci_private.source_tables is 'Tables that have the triggers of a source: the watched one and its partitions.';
+comment on table loci_private.row_bulk is 'Rows that large INSERTs wrote to watched tables, many an entry, until they are unpacked into row_queue.';
 comment on table loci_private.row_queue is 'Rows of watched tables that changed and have not been worked off.';
 comment on table loci_private.embed_queue is 'Chunks that still need a vector of a model.';
+comment on table loci_private.job_definitions is 'Jobs of Loci; no schedule: the settings drain_schedule and drain_workers say when and how many.';
+comment on table loci_private.leases is
+'Who holds a lease: the session that claimed work under it. When that session is gone, the work is free.';
 comment on table loci_private.failures is 'Work that failed too often.';
 comment on table loci_private.source_rows is 'One row a searchable row of a watched table: where it lives, which version of it is indexed.';
 comment on table loci_private.chunks is 'Passages of those rows: what full-text search reads and what is embedded.';
 comment on table loci_private.model_health is 'Models whose gateway is to be left alone for a while, and why.';
 comment on table loci_private.model_usage is 'What embedding has cost, a row a model and day.';
+comment on type loci.passage is 'One row of loci.search().';
+
+comment on table loci_private.cache is 'What was found out before; what is in it may go at any time.';
+comment on table loci_private.changes is 'Which transactions changed what searches in a scope find: what is cached from before is worthless.';
+comment on table loci_private.change_moments is 'Moments that tell which changes are older than anything cached.';

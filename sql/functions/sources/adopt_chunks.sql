@@ -8,15 +8,19 @@ as $$
 declare
     v_table text := loci_private.model_table(model_id);
     v_model loci.embedding_models;
-    v_empty boolean;
+    v_chunking integer;
 begin
     select m.* into strict v_model from loci.embedding_models as m where m.model_id = adopt_chunks.model_id;
-    execute format('select not exists (select from loci_private.%I)', v_table) into v_empty;
-    if v_empty then
-        -- Built in one go it takes a fraction of the time.
-        execute format('drop index if exists loci_private.%I', v_table || '_hnsw');
-    end if;
-
+    -- They stand for the chunks that Loci would cut for this model, and in for those of the model in use until then.
+    insert into loci_private.chunkings (source_id, tokenizer, max_tokens, size, overlap, adopted)
+    select s.source_id, p.tokenizer, p.max_tokens, p.size, p.overlap, true
+    from loci_private.sources as s
+    cross join lateral loci_private.chunking_for(v_model, s.chunk_tokens, s.chunk_overlap) as p
+    where s.source_id = adopt_chunks.source_id
+    returning chunking_id into v_chunking;
+    update loci_private.chunking_assignments as a
+    set adopted_chunking = v_chunking
+    where a.source_id = adopt_chunks.source_id;
     -- Version 0: older than every change. A row of which anything is in doubt is left to the drain.
     execute format(
         $copy$
@@ -43,22 +47,29 @@ begin
             returning row_id, key, organization_id, scope_id, audience
         ), texts as (
             insert into loci_private.chunks (
-                row_id, source_id, organization_id, scope_id, audience, ordinal, context, content, text_hash, token_count,
+                row_id, source_id, chunking_id, organization_id, scope_id, audience, ordinal, context, content, text_hash, token_count,
                 metadata, lexemes, created_at, updated_at
             )
-            select a.row_id, $1, a.organization_id, a.scope_id, a.audience, r.ordinal, r.context, r.content,
+            select a.row_id, $1, $5, a.organization_id, a.scope_id, a.audience, r.ordinal, r.context, r.content,
                 sha256(convert_to(concat_ws(E'\n\n', r.context, r.content), 'UTF8')),
                 loci_private.count_tokens(r.content, $4), '{}',
-                to_tsvector(loci_private.text_config_of(a.organization_id), concat_ws(E'\n\n', r.context, r.content)), $2, $2
+                loci_private.lexemes_of(loci_private.text_config_of(a.organization_id), r.context, r.content), $2, $2
             from adopted as a
             join read as r on r.key = a.key
             order by a.row_id, r.ordinal
             returning chunk_id, row_id, ordinal
+        ), changes as (
+            insert into loci_private.text_changes (scope_id, chunks)
+            select a.scope_id, count(*)
+            from texts as t
+            join adopted as a on a.row_id = t.row_id
+            where a.audience is null
+            group by a.scope_id
         ), vectors as (
             insert into loci_private.%2$I (
-                chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at
+                chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, created_at
             )
-            select t.chunk_id, t.row_id, $1, a.organization_id, a.scope_id, a.audience,
+            select t.chunk_id, t.row_id, $1, $5, a.organization_id, a.scope_id, a.audience,
                 public.l2_normalize(r.embedding)::public.halfvec, $2
             from texts as t
             join adopted as a on a.row_id = t.row_id
@@ -69,10 +80,7 @@ begin
         select (select count(*) from adopted), (select count(*) from vectors)
         $copy$, adopt_chunks.reader, v_table
     ) into row_count, chunk_count
-    using adopt_chunks.source_id, loci_private.now(), adopt_chunks.verbatim, v_model.tokenizer;
-    if v_empty then
-        perform loci_private.create_model_table(v_model.model_id, v_model.dimensions);
-    end if;
+    using adopt_chunks.source_id, loci_private.now(), adopt_chunks.verbatim, v_model.tokenizer, v_chunking;
 end $$;
 comment on function loci_private.adopt_chunks(integer, integer, text, boolean) is
 'Take over chunks and vectors that others made, as they are; verbatim: chunks are pieces of their row''s text. Rows of which anything is in doubt are left out.';

@@ -27,7 +27,6 @@ declare
     v_rows bigint;
     v_chunks bigint;
     v_queued bigint;
-    v_message text;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'a vectorizer is taken over under READ COMMITTED only'
@@ -58,28 +57,11 @@ begin
     );
 
     -- A source that is not watched yet: nothing locks the table while its chunks are copied.
-    insert into loci_private.sources (
-        name, relation, key_columns, content, scope, audience, metadata, context, title, content_columns, place_columns,
-        chunk_tokens, chunk_overlap, on_update, watched
-    )
-    select format('pgai vectorizer %s', vectorizer_id), v_relation, array_agg(a.attname::text order by k.n),
-        v_plan ->> 'content', coalesce(scope, ''), audience, metadata, v_plan ->> 'context', title, '{}', '{}',
-        (v_plan ->> 'chunk_tokens')::integer, (v_plan ->> 'chunk_overlap')::integer, 'serve_old', false
-    from pg_index as i
-    cross join unnest(i.indkey::int2[]) with ordinality as k (attnum, n)
-    join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
-    where i.indrelid = v_relation and i.indisprimary
-    returning source_id into v_source;
-    perform loci_private.build_source_readers(v_source);
-    begin
-        perform loci_private.probe_source(v_source);
-        perform loci_private.read_rows(v_source, '{}');
-    exception when others then
-        get stacked diagnostics v_message = message_text;
-        raise exception 'an expression does not fit the rows of %', v_relation
-            using errcode = 'LC248', detail = v_message,
-            hint = 'scope: uuid; audience: uuid[]; metadata: jsonb; title: text; each over the columns of one row.';
-    end;
+    v_source := loci_private.register_source(
+        v_relation, format('pgai vectorizer %s', vectorizer_id), v_plan ->> 'content', coalesce(scope, ''), audience, metadata,
+        v_plan ->> 'context', title, null, (v_plan ->> 'chunk_tokens')::integer, (v_plan ->> 'chunk_overlap')::integer,
+        'serve_old', watched => false
+    );
     v_reader := loci_private.build_pgai_reader(v_source, v_vectorizer, v_plan);
 
     select nullif(a.atttypmod, -1) into v_dimensions
@@ -114,11 +96,13 @@ begin
         v_source, (select array_agg(k.key) from loci_private.source_rows as k where k.source_id = v_source)
     ) as n on n.key = r.key
     where r.source_id = v_source and n.fingerprint is distinct from r.fingerprint;
+    -- Chunks were copied as they are: those of organizations that want something redacted are split anew.
+    perform loci_private.enqueue_unredacted();
     v_queued := loci_private.enqueue_source(v_source, only_missing => true);
     for v_id in select m.model_id from loci.embedding_models as m loop
-        perform loci_private.enqueue_missing(v_id);
+        perform loci_private.enqueue_missing(v_id, v_source);
     end loop;
-    perform loci_private.activate_complete_models();
+    perform loci_private.activate_complete();
 
     raise notice 'taken over from pgai: % chunks of % rows of %; % rows wait for the drain', v_chunks, v_rows, v_relation, v_queued
         using detail = array_to_string(array(select jsonb_array_elements_text(v_plan -> 'remarks')), E'\n'),

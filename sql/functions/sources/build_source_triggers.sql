@@ -9,9 +9,8 @@ declare
     v_relevant text;
     v_place text;
     v_place_arguments text;
+    v_settings text := '';
     v_function text := format('source_%s_changed', source_id);
-    v_relation regclass;
-    v_trigger text;
 begin
     select s.* into strict v_source from loci_private.sources as s where s.source_id = build_source_triggers.source_id;
     -- Templates for format(), where %1$s stands for the row.
@@ -19,28 +18,48 @@ begin
     v_relevant := loci_private.column_template(v_source.content_columns);
     v_place := loci_private.column_template(v_source.place_columns);
     v_place_arguments := format(v_place, 'n');
+    -- Settings that shape the text of a key are fixed, unless its types know none: setting them is a good part of what a
+    -- single-row statement costs.
+    if exists (
+        select from pg_attribute as a
+        where a.attrelid = v_source.relation and a.attname = any(v_source.key_columns)
+            and a.atttypid <> all('{int2,int4,int8,uuid,text,varchar,bpchar,name,bool}'::regtype[]::oid[])
+    ) then
+        v_settings := 'set timezone = ''UTC'' set datestyle = ''ISO, YMD'' set intervalstyle = ''iso_8601'' '
+            'set extra_float_digits = 1 set bytea_output = ''hex''';
+    end if;
 
     -- Static text: planned once a session. Rows are compared byte by byte (*<>), which works for every type and runs no
-    -- code of anybody else. Inserting into row_queue never waits and never conflicts, at any isolation level.
+    -- code of anybody else. Inserting into row_queue never waits and never conflicts, at any isolation level. After the first
+    -- ten rows of an INSERT the rest (in the same order: both read what the statement wrote) goes in bulk.
     execute format(
         $create$
         create or replace function loci_private.%1$I()
         returns trigger
         language plpgsql security definer
-        set search_path = pg_catalog, pg_temp
-        set timezone = 'UTC' set datestyle = 'ISO, YMD' set intervalstyle = 'iso_8601'
-        set extra_float_digits = 1 set bytea_output = 'hex' set lock_timeout = '1s'
-        as %2$L
+        set search_path = pg_catalog, pg_temp set lock_timeout = '1s' %2$s
+        as %3$L
         $create$,
-        v_function,
+        v_function, v_settings,
         format(
             $body$
             declare
                 v_places jsonb;
+                v_count bigint;
             begin
                 if tg_op = 'INSERT' then
                     insert into loci_private.row_queue (source_id, key, op)
-                    select %1$s, %2$s, 'upsert' from new_rows as n;
+                    select %1$s, %2$s, 'upsert' from new_rows as n limit 10;
+                    get diagnostics v_count = row_count;
+                    if v_count = 10 then
+                        insert into loci_private.row_bulk (source_id, keys, queue_ids)
+                        select %1$s, array_agg(n.key), array_agg(n.queue_id)
+                        from (
+                            select %2$s as key, nextval('loci_private.row_queue_queue_id_seq'::regclass) as queue_id
+                            from new_rows as n offset 10
+                        ) as n
+                        group by n.queue_id / 1000;
+                    end if;
                 elsif tg_op = 'UPDATE' then
                     with changed as (
                         select coalesce(n.loci_key, o.loci_key) as key, n.loci_key is null as gone,
@@ -105,36 +124,7 @@ begin
     execute format('revoke execute on function loci_private.%I() from public', v_function);
     execute format('alter function loci_private.%I() owner to loci_owner', v_function);
 
-    -- A statement on a partition fires the partition's triggers, one on the parent the parent's: each has its own.
-    -- Only those that are missing: making a trigger locks the table against writers.
-    for v_relation, v_trigger in
-        select p.relid, t.name
-        from (
-            select p.relid from pg_partition_tree(v_source.relation) as p
-            union select v_source.relation
-        ) as p
-        join pg_class as c on c.oid = p.relid and c.relkind in ('r', 'p')
-        cross join unnest(array['loci_insert', 'loci_update', 'loci_delete', 'loci_truncate']) as t (name)
-        where not exists (
-            select from pg_trigger as g
-            where g.tgrelid = p.relid and g.tgname = t.name
-                and g.tgfoid = format('loci_private.%I()', v_function)::regprocedure
-        )
-    loop
-        execute format(
-            'create or replace trigger %I after %s for each statement execute function loci_private.%I()',
-            v_trigger,
-            format(
-                case v_trigger
-                    when 'loci_insert' then 'insert on %s referencing new table as new_rows'
-                    when 'loci_update' then 'update on %s referencing old table as old_rows new table as new_rows'
-                    when 'loci_delete' then 'delete on %s referencing old table as old_rows'
-                    else 'truncate on %s'
-                end, v_relation
-            ),
-            v_function
-        );
-    end loop;
+    perform loci_private.follow_tables(build_source_triggers.source_id);
 end $$;
 comment on function loci_private.build_source_triggers(integer) is
 'Make the trigger function of a source and its triggers on the table and its partitions.';

@@ -6,6 +6,9 @@ as $$
 declare
     v_count bigint;
 begin
+    if enqueue_source.only_missing then
+        perform loci_private.unpack_rows(enqueue_source.source_id);
+    end if;
     insert into loci_private.row_queue (source_id, key, op)
     select enqueue_source.source_id, k.key, 'upsert'
     from loci_private.source_keys(enqueue_source.source_id) as k (key)

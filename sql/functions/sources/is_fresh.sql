@@ -5,11 +5,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select s.broken_since is null
         and not exists (
-            select from (select p.relid from pg_partition_tree(s.relation) as p union select s.relation) as p
-            join pg_class as c on c.oid = p.relid and c.relkind in ('r', 'p')
+            select from loci_private.members_of(s.relation) as m
             where not exists (
                 select from pg_trigger as g
-                where g.tgrelid = p.relid and g.tgname = 'loci_delete' and g.tgfoid = t.oid
+                where g.tgrelid = m.relation and g.tgname = 'loci_delete' and g.tgfoid = t.oid
             )
         )
         and array(select unnest(p.proargtypes)) = array(

@@ -16,12 +16,13 @@ begin
     end if;
     -- Never wait for a drain: rows it holds stay hidden by their mark until it comes back to them.
     with wanted as (
-        select p.key, p.version, p.scope_id is not null and exists (
-            select from loci_private.scopes as s where s.scope_id = p.scope_id
-        ) as kept
+        select p.key, p.version, loci_private.organization_of(p.scope_id) as organization_id,
+            p.scope_id is not null and exists (
+                select from loci_private.scopes as s where s.scope_id = p.scope_id
+            ) as kept
         from jsonb_to_recordset(place_rows.places) as p (key text, version bigint, scope_id uuid)
     ), locked as (
-        select r.row_id, w.kept
+        select r.row_id, w.kept, r.organization_id is distinct from w.organization_id as leaving
         from loci_private.source_rows as r
         join wanted as w on w.key = r.key
         where r.source_id = place_rows.source_id
@@ -42,6 +43,11 @@ begin
         from locked as l
         where (select count(*) from loci_private.chunks as c where c.row_id = l.row_id)
             = (select count(*) from locked_chunks as k where k.row_id = l.row_id)
+            -- Of a row that is being switched to other chunks, those are told apart by its organization: it waits, too.
+            and not (
+                l.kept and l.leaving
+                and (select count(distinct c.chunking_id) from loci_private.chunks as c where c.row_id = l.row_id) > 1
+            )
     )
     select coalesce(array_agg(w.row_id) filter (where w.kept), '{}'),
         coalesce(array_agg(w.row_id) filter (where not w.kept), '{}')

@@ -47,7 +47,8 @@ begin
     execute format('drop function if exists loci_readers.%I', format('source_%s_place', source_id));
     execute format(
         'create function loci_readers.%I(%s) returns table (scope_id uuid, audience uuid[]) language sql stable '
-        'security definer set search_path = pg_catalog, %I, public, pg_temp as %L',
+        'security definer set search_path = pg_catalog, %I, public, pg_temp set timezone = ''UTC'' set datestyle = ''ISO, YMD'' '
+        'set intervalstyle = ''iso_8601'' set extra_float_digits = 1 set bytea_output = ''hex'' as %L',
         format('source_%s_place', source_id), coalesce(v_types, ''), v_schema,
         format(
             E'select (%s\n)::uuid, (%s\n)::uuid[] from (select %s) as %I%s',

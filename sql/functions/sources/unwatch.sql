@@ -14,16 +14,12 @@ begin
     end if;
     if unwatch.relation::oid in (select c.oid from pg_class as c) then
         perform loci_private.require_owner(unwatch.relation);
-        for v_relation in
-            select p.relid from pg_partition_tree(unwatch.relation) as p
-            union select unwatch.relation
-        loop
-            execute format('drop trigger if exists loci_insert on %s', v_relation);
-            execute format('drop trigger if exists loci_update on %s', v_relation);
-            execute format('drop trigger if exists loci_delete on %s', v_relation);
-            execute format('drop trigger if exists loci_truncate on %s', v_relation);
-        end loop;
     end if;
+    for v_relation in
+        select t.relation from loci_private.source_tables as t where t.source_id = v_source.source_id
+    loop
+        perform loci_private.unfollow_table(v_source.source_id, v_relation);
+    end loop;
     for v_function in
         select p.oid::regprocedure::text from pg_proc as p
         where p.pronamespace in ('loci_private'::regnamespace, 'loci_readers'::regnamespace)
@@ -40,6 +36,7 @@ begin
     )
     having count(*) > 0;
     delete from loci_private.row_queue as q where q.source_id = v_source.source_id;
+    delete from loci_private.row_bulk as b where b.source_id = v_source.source_id;
     delete from loci_private.failures as f where f.source_id = v_source.source_id;
     if unwatch.drop_index then
         perform loci_private.remove_rows(array_agg(r.row_id))
@@ -51,6 +48,8 @@ begin
         update loci_private.sources as s
         set watched = false
         where s.source_id = v_source.source_id;
+        -- It cannot be read any more: what is being switched stays with the chunks in use.
+        perform loci_private.plan_chunkings();
     end if;
     return true;
 end $$;

@@ -23,9 +23,7 @@ declare
     v_schema text;
     v_table text;
     v_persistence "char";
-    v_keys text[];
     v_source integer;
-    v_message text;
 begin
     select c.relkind, n.nspname, c.relname, c.relpersistence
     into v_kind, v_schema, v_table, v_persistence
@@ -56,15 +54,6 @@ begin
         raise exception 'there is no on_update "%"', on_update
             using errcode = 'LC244', hint = 'serve_old: found by its old text until the drain has run; hide: not found until then.';
     end if;
-    select array_agg(a.attname::text order by k.n) into v_keys
-    from pg_index as i
-    cross join unnest(i.indkey::int2[]) with ordinality as k (attnum, n)
-    join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
-    where i.indrelid = relation and i.indisprimary;
-    if v_keys is null then
-        raise exception '% has no primary key', relation
-            using errcode = 'LC245', hint = 'Add one: Loci remembers rows by their primary key.';
-    end if;
     if exists (select from loci_private.sources as s where s.relation = watch.relation and s.watched) then
         raise exception '% is watched already', relation
             using errcode = 'LC246', hint = format('select loci.unwatch(%L) first to change how.', relation);
@@ -74,34 +63,14 @@ begin
         raise exception 'there is a source "%" already', name
             using errcode = 'LC247', hint = 'Pass another name => ''...''.';
     end if;
-    insert into loci_private.sources (
-        name, relation, key_columns, content, scope, audience, metadata, context, title, mime_type,
-        content_columns, place_columns, chunk_tokens, chunk_overlap, on_update
-    ) values (
-        name, relation, v_keys, content, scope, audience, metadata, context, title, mime_type,
-        '{}', '{}', chunk_tokens, chunk_overlap, on_update
-    )
-    -- A table that was unwatched with its index kept takes it up again.
-    on conflict on constraint sources_relation_key do update set
-    name = excluded.name, key_columns = excluded.key_columns, content = excluded.content, scope = excluded.scope,
-    audience = excluded.audience, metadata = excluded.metadata, context = excluded.context, title = excluded.title,
-    mime_type = excluded.mime_type, chunk_tokens = excluded.chunk_tokens, chunk_overlap = excluded.chunk_overlap,
-    on_update = excluded.on_update, watched = true, broken_since = null, broken_error = null
-    returning source_id into v_source;
+    v_source := loci_private.register_source(
+        relation, name, content, scope, audience, metadata, context, title, mime_type, chunk_tokens, chunk_overlap, on_update,
+        watched => true
+    );
     -- Nobody knows what happened to its rows meanwhile: each is hidden until it has been looked at.
     insert into loci_private.row_queue (source_id, key, op)
     select v_source, '', 'resync'
     where exists (select from loci_private.source_rows as r where r.source_id = v_source);
-    perform loci_private.build_source_readers(v_source);
-    begin
-        perform loci_private.probe_source(v_source);
-        perform loci_private.read_rows(v_source, '{}');
-    exception when others then
-        get stacked diagnostics v_message = message_text;
-        raise exception 'an expression does not fit the rows of %', relation
-            using errcode = 'LC248', detail = v_message,
-            hint = 'content, context, title, mime_type: text; scope: uuid; audience: uuid[]; metadata: jsonb; each over the columns of one row.';
-    end;
     perform loci_private.build_source_triggers(v_source);
     if backfill then
         perform loci_private.enqueue_source(v_source);
@@ -109,7 +78,7 @@ begin
     return v_source;
 end $$;
 comment on function loci.watch(regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text) is
-'Make the rows of a table searchable, now and from now on; returns the source id. content, scope, audience, metadata, context, title, mime_type: column names or SQL expressions over a row. Needs role loci_admin and the rights of the table''s owner. LC240 to LC248.';
+'Make the rows of a table searchable, now and from now on; returns the source id. content, scope, audience, metadata, context, title, mime_type: column names or SQL expressions over a row. Needs role loci_admin and the rights of the table''s owner. LC240 to LC248, LC292.';
 revoke execute on function loci.watch(
     regclass, text, text, text, text, text, text, integer, integer, text, boolean, text, text
 ) from public;

@@ -263,7 +263,10 @@ def _vectors(body: dict[str, Any], count: int) -> list[Any]:
                 embedding = np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
             except ValueError:
                 raise LociError(
-                    "an embedding cannot be decoded", detail="It is not base64 of float32.", sqlstate="LC233"
+                    "an embedding cannot be decoded",
+                    detail="It is not base64 of float32.",
+                    hint="Look at the endpoint: it is not compatible.",
+                    sqlstate="LC232",
                 ) from None
         if not isinstance(embedding, list | np.ndarray) or len(embedding) == 0:
             raise LociError("an embedding is missing", sqlstate="LC231")

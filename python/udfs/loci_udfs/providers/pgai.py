@@ -129,7 +129,7 @@ class PgaiProvider:
         self, error: LociError, statement: str, parameters: list[tuple[str, Any]], prefix: str, model: ModelConfig
     ) -> GatewayError | None:
         """What stops everything, if it does: not even a harmless text can be embedded. None: it is the texts' fault."""
-        if isinstance(error, GatewayError) and error.kind in ("overloaded", "misconfigured"):
+        if isinstance(error, GatewayError) and error.kind == "overloaded":
             return error
         try:
             self._request(statement, parameters, [prefix + "Loci"], model)
@@ -237,7 +237,9 @@ def _translated(error: DbError) -> GatewayError:
             hint="grant usage on schema ai, and execute on its functions, to loci_worker and loci_owner.",
             sqlstate="LC277",
         )
-    kind, sqlstate = next(((kind, code) for sign, kind, code in _FAULTS if sign in text), _OUTAGE)
+    # What follows may quote anything, the text that was sent included.
+    name = text if text.startswith("plpy.") else text.partition(":")[0]
+    kind, sqlstate = next(((kind, code) for sign, kind, code in _FAULTS if sign in name), _OUTAGE)
     return GatewayError(
         kind,
         "pgai could not embed",

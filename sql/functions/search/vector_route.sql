@@ -1,0 +1,121 @@
+create or replace function loci_private.vector_route(
+    model_id integer,
+    filter loci_private.search_filter,
+    want integer,
+    out path text,
+    out reason text,
+    out visible bigint,
+    out counted boolean,
+    out total bigint,
+    out exact_limit bigint,
+    out ef_search integer,
+    out max_scan_tuples integer,
+    out candidates integer
+)
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    v_table text := loci_private.model_table(model_id);
+    v_index boolean;
+    v_binary boolean;
+    v_limit text;
+    v_narrowed boolean := num_nonnulls(
+        (filter).sources, (filter).metadata, (filter).since, (filter).until, (filter).required, (filter).excluded
+    ) > 0;
+    v_share float8;
+    v_unrestricted float8;
+    v_estimate bigint;
+begin
+    path := 'exact';
+    counted := false;
+    select m.quantization = 'binary',
+        exists (select from pg_index as i join pg_class as x on x.oid = i.indexrelid
+            where i.indrelid = c.oid and i.indisvalid and x.relname = v_table || '_hnsw'),
+        case
+            when c.relpages > 0 then c.reltuples::float8 / c.relpages
+            else 8000.0 / (m.dimensions * 2 + 100)
+        end * pg_relation_size(c.oid) / 8192
+    into v_binary, v_index, total
+    from loci.embedding_models as m
+    join pg_class as c on c.relname = v_table and c.relnamespace = 'loci_private'::regnamespace
+    where m.model_id = vector_route.model_id;
+    if not v_index then
+        reason := 'the model has no index';
+        return;
+    end if;
+
+    -- Comparing a row costs one. A step of the graph (ef_search) costs 25; a good answer takes about as many steps as are
+    -- computed below. Both cost the same at:
+    v_limit := loci.setting('exact_scan_limit');
+    exact_limit := coalesce(
+        v_limit::bigint,
+        floor(12.5 * (120 + 5 * want) + sqrt((12.5 * (120 + 5 * want)) ^ 2 + 75.0 * want * total))
+    );
+    if total <= exact_limit then
+        reason := 'the model has few vectors';
+        visible := total;
+        return;
+    end if;
+
+    -- Statistics know the large scopes well. Small ones are counted: the index of scopes answers alone.
+    select least(1, coalesce(sum(k.frequency), 0)
+        + (cardinality((filter).scopes) - count(k.value)) * greatest(0, 1 - coalesce(max(k.every), 0))
+        / greatest(1, max(k.distinct_values) - coalesce(max(k.known), 0)))
+    into v_share
+    from (
+        select v.value, v.frequency, e.every, cardinality(s.most_common_freqs) as known,
+            case when s.n_distinct < 0 then -s.n_distinct * total else s.n_distinct end as distinct_values
+        from pg_stats as s
+        cross join lateral (select sum(f) as every from unnest(s.most_common_freqs) as f) as e
+        left join lateral (
+            select u.value, u.frequency
+            from unnest(s.most_common_vals::text::uuid[], s.most_common_freqs) as u (value, frequency)
+            where u.value = any((filter).scopes)
+        ) as v on true
+        where s.schemaname = 'loci_private' and s.tablename = v_table and s.attname = 'scope_id'
+    ) as k;
+    select s.null_frac into v_unrestricted
+    from pg_stats as s
+    where s.schemaname = 'loci_private' and s.tablename = v_table and s.attname = 'audience';
+    v_estimate := coalesce(v_share * v_unrestricted * total, 0);
+    visible := v_estimate;
+    if visible <= 2 * exact_limit then
+        counted := true;
+        visible := loci_private.count_vectors(
+            v_table,
+            case
+                when v_unrestricted > 0.9 then 'x.scope_id = any(($1).scopes)'
+                else 'loci.is_visible(x.scope_id, x.audience, ($1).scopes, ($1).principals)'
+            end,
+            filter, exact_limit + 1
+        );
+    end if;
+    if visible > exact_limit and v_estimate > visible then
+        -- Counting stopped early: there are more than that.
+        counted := false;
+        visible := v_estimate;
+    end if;
+    if visible > exact_limit and v_narrowed then
+        counted := true;
+        visible := loci_private.count_vectors(v_table, loci_private.filter_sql(filter), filter, exact_limit + 1);
+    end if;
+    if visible <= exact_limit then
+        reason := 'few enough vectors to compare them all';
+        return;
+    end if;
+
+    path := 'index';
+    reason := 'too many vectors to compare them all';
+    -- The graph is walked wide enough to meet so many visible vectors as a good answer takes, and further if it did not.
+    candidates := case when v_binary then 50 + 12 * want else 2 * want end;
+    ef_search := least(1000, case
+        when v_binary then greatest(120 + 5 * want, 1.2 * candidates * total / visible)
+        else 120 + 5 * want + 3.0 * want * total / visible
+    end);
+    max_scan_tuples := least(2000000000, greatest(20000, 5.0 * candidates * total / visible));
+end $$;
+comment on function loci_private.vector_route(integer, loci_private.search_filter, integer) is
+'How to find the nearest vectors of a model: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else estimated.';
+revoke execute on function loci_private.vector_route(integer, loci_private.search_filter, integer) from public;

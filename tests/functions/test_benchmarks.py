@@ -1,0 +1,66 @@
+"""Benchmarks run and say what they found; with tiny sizes, so that no figure means anything."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import names
+from tests.database import ROOT
+
+TINY = {
+    "cache": ["--cache-rows=20", "--cache-projects=2", "--cache-seconds=1"],
+    "bulk_load": ["--load-rows=20", "--load-dimensions=8"],
+    "drain": ["--drain-chunks=20", "--drain-dimensions=8", "--drain-latency=1"],
+    "search": ["--rows=30", "--queries=2"],
+    "watched_insert": ["--insert-rows=20", "--insert-rounds=1"],
+    "xmin": [
+        "--xmin-seconds=1", "--xmin-rounds=1", "--xmin-scale=1", "--xmin-clients=1", "--xmin-dimensions=8",
+        "--xmin-latency=0.5",
+    ],
+}  # fmt: skip
+
+
+def test_none_is_left_out() -> None:
+    assert set(names()) == set(TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_they_run(dsn_of: Callable[[str], str], tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    # The server in a container does not reach a gateway of this machine's.
+    far = request.config.getoption("--server") == "docker"
+    run = [name for name in sorted(TINY) if not far or name not in ("drain", "xmin")]
+    sizes = [size for name in run for size in TINY[name]]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *run, "--results", str(tmp_path), *sizes],
+        cwd=ROOT,
+        env={**os.environ, "LOCI_DSN": dsn_of("postgres")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in run:
+        found = json.loads((tmp_path / f"{name}.json").read_text())
+        assert found["name"] == name
+        assert found["rows"] and all(len(row) == len(found["columns"]) for row in found["rows"])
+        table = (tmp_path / f"{name}.md").read_text()
+        assert table in done.stdout
+        assert table.startswith(f"# {found['title']}\n")
+        assert all(f"| {row[0]} |" in table for row in found["rows"])
+        # A picture, of the size it was meant to have.
+        assert (tmp_path / f"{name}.png").read_bytes()[:24].endswith(b"\0\0\x04\x38\0\0\x02\x58")
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_module_says_what_it_measures(name: str) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert module.__doc__ and "\n\n" in module.__doc__

@@ -226,6 +226,7 @@
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
+\ir triggers/organization_members__home.sql
 \ir triggers/organizations__model.sql
 \ir triggers/organizations__redaction.sql
 \ir triggers/redaction_patterns__check.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "2da5ea62af2ab7c37e3df81eecabbe8983947119b9f06f248c93bc861bcf0e06"
+sql_hash = "35d42648ba4b3b6f185e7e51f5f58dcb3d035f6517ced93908a8b1919932d6d9"
 version = "0.1.0.dev0"
 
 

@@ -47,3 +47,19 @@ def test_bad_arguments_are_refused(db: Database, people: People, arguments: dict
         db.search(people.ada, **{"query": "apples", **arguments})  # type: ignore[arg-type]
     assert caught.value.sqlstate == code
     assert caught.value.diag.message_hint
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "keyword"])
+def test_a_passage_with_vectors_of_two_models_comes_once(db: Database, mode: str) -> None:
+    """Who sees organizations with different models asks both; a switch leaves vectors of the old one behind."""
+    user = db.user(f"traveller.{mode}@example.org")
+    old, new = db.organization("Old", user), db.organization("New", user)
+    db.document(old, "a lighthouse of the old house")
+    db.document(new, "a lighthouse of the new house")
+    db.drain()
+    db.execute("select loci.add_embedding_model(%s, provider => 'hash', dimensions => 32)", f"second_{mode}")
+    db.execute("select loci.use_embedding_model(%s, %s)", f"second_{mode}", new)
+    db.drain()
+    rows = db.search(user, "lighthouse", k=2, mode=mode)
+    assert {row["content"] for row in rows} == {"a lighthouse of the old house", "a lighthouse of the new house"}
+    assert len(rows) == 2

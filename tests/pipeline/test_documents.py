@@ -614,3 +614,31 @@ def test_rows_of_nobody_are_kept_out(db: Database, people: People) -> None:
     assert db.found(people.ada, "scaffolding") == set()
     db.drain()
     consistent(db)
+
+
+def test_a_users_own_rows_have_the_model_of_the_organization_joined_first(db: Database) -> None:
+    """Who joins one with a model of its own, or leaves it, finds their own rows by meaning after the next drain."""
+    db.execute("select loci.add_embedding_model('of_the_house', provider => 'hash', dimensions => 32)")
+    house = db.organization("House")
+    db.execute("select loci.use_embedding_model('of_the_house', %s)", house)
+    user = db.user("wanderer@example.org")
+    db.document(user, "the diary of a wanderer")
+    db.drain()
+
+    def found() -> set[str]:
+        return db.found(user, "diary", mode="vector")
+
+    assert found() == {"the diary of a wanderer"}
+    db.execute("insert into loci.organization_members (organization_id, user_id) values (%s, %s)", house, user)
+    db.drain()
+    assert found() == {"the diary of a wanderer"}
+    # A second organization changes nothing.
+    other = db.organization("Other", user)
+    assert db.waiting() == 0
+    db.execute("delete from loci.organizations where organization_id = %s", house)
+    db.drain()
+    assert found() == {"the diary of a wanderer"}
+    db.execute("delete from loci.users where user_id = %s", user)
+    db.execute("delete from loci.organizations where organization_id = %s", other)
+    db.drain()
+    assert db.rows("select * from loci.failures") == []

@@ -25,8 +25,10 @@ grant select, delete on
 loci.organization_members, loci.teams, loci.team_members, loci.projects, loci.project_members
 to loci_app;
 grant insert (organization_id, user_id, role), update (role) on loci.organization_members to loci_app;
-grant insert (team_id, organization_id, name), update (name) on loci.teams to loci_app;
-grant insert (project_id, organization_id, name, visibility, team_id), update (name, visibility, team_id)
+-- Ids are the database's: a project with the id of one that is gone would open what is left of its rows, a team with a
+-- user's id what is meant for the user.
+grant insert (organization_id, name), update (name) on loci.teams to loci_app;
+grant insert (organization_id, name, visibility, team_id), update (name, visibility, team_id)
 on loci.projects to loci_app;
 grant insert on loci.team_members, loci.project_members to loci_app;
 

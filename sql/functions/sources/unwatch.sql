@@ -27,6 +27,14 @@ begin
     loop
         execute 'drop function if exists ' || v_function || ' cascade';
     end loop;
+    -- Marks go with the queue. What they hide is not for those who could see it before: it goes too.
+    perform loci_private.remove_rows(array_agg(r.row_id))
+    from loci_private.source_rows as r
+    where r.source_id = v_source.source_id and (
+        r.row_id in (select h.row_id from loci_private.hidden_rows as h)
+        or r.source_id in (select h.source_id from loci_private.hidden_sources as h)
+    )
+    having count(*) > 0;
     delete from loci_private.row_queue as q where q.source_id = v_source.source_id;
     delete from loci_private.row_bulk as b where b.source_id = v_source.source_id;
     delete from loci_private.failures as f where f.source_id = v_source.source_id;

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "35d42648ba4b3b6f185e7e51f5f58dcb3d035f6517ced93908a8b1919932d6d9"
+sql_hash = "e26d79ab6f9192337c68e991035b2e68bb69fc02f14cb60e18bc3089ad12f123"
 version = "0.1.0.dev0"
 
 

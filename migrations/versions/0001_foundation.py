@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "e26d79ab6f9192337c68e991035b2e68bb69fc02f14cb60e18bc3089ad12f123"
+sql_hash = "a49d87037a3387ba75bd342752b553da1896e6e9cb18fc2a5632c41ca7c1e57f"
 version = "0.1.0.dev0"
 
 

@@ -13,6 +13,7 @@
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
 \ir schema/095_search.sql
+\ir schema/110_completions.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -134,6 +135,31 @@
 \ir functions/search/search.sql
 \ir functions/search/visible_vectors.sql
 
+\ir functions/completions/meter_requests.sql
+\ir functions/completions/metered_calls.sql
+\ir functions/completions/run_chat.sql
+\ir functions/completions/check_request.sql
+\ir functions/completions/extract_json.sql
+\ir functions/completions/chat_config.sql
+\ir functions/completions/chat_organization.sql
+\ir functions/completions/complete_for.sql
+\ir functions/completions/complete.sql
+\ir functions/completions/complete_json.sql
+\ir functions/completions/submit.sql
+\ir functions/completions/result.sql
+\ir functions/completions/claim_requests.sql
+\ir functions/completions/finish_request.sql
+\ir functions/completions/keep_texts.sql
+\ir functions/completions/erase_call_texts.sql
+\ir functions/completions/call_texts.sql
+\ir functions/completions/add_call_partition.sql
+\ir functions/completions/write_calls.sql
+\ir functions/completions/sees_all_calls.sql
+\ir functions/completions/recent_calls.sql
+\ir functions/completions/calls.sql
+\ir functions/completions/usage.sql
+\ir functions/completions/job_calls.sql
+
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/job_housekeeping.sql
@@ -160,6 +186,7 @@
 \ir functions/pipeline/default_redaction_patterns.sql
 \ir functions/sources/default_sources.sql
 
+\ir jobs/calls.sql
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
 \ir jobs/reconcile.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30aa92e63dbf05f92aaa2043d448ea443e70156add5e972990aa4ebeef712471"
+sql_hash = "f8ca67db2d012eee73aaa2cec5ebc5a43bd550a834fb94e7e71bb7032a272a52"
 version = "0.1.0.dev0"
 
 

@@ -18,6 +18,10 @@ begin
             raise exception 'there is no text search configuration "%"', new.value
                 using errcode = 'LC011', hint = 'select cfgname from pg_ts_config lists them.';
         end if;
+        if new.name = 'chat_gateway' and not exists (select from loci_private.gateways as g where g.gateway = new.value) then
+            raise exception 'there is no gateway "%"', new.value
+                using errcode = 'LC011', hint = 'select gateway from loci.gateways lists them.';
+        end if;
         return new;
     end if;
     if new.kind = 'boolean' then

@@ -14,13 +14,13 @@ def status(database: Database) -> dict[str, dict[str, object]]:
 
 def test_status_tells_of_a_waiting_queue_and_of_failures(db: Database) -> None:
     people = db.people()
-    assert status(db)["queue"]["detail"] == "0 rows and 0 chunks waiting"
+    assert status(db)["queue"]["detail"] == "0 rows, 0 chunks and 0 completions waiting"
     db.document(people.acme, "something to wait for")
     db.document(people.acme, "an impossible one", mime_type="image/png")
-    assert status(db)["queue"]["detail"] == "2 rows and 0 chunks waiting"
+    assert status(db)["queue"]["detail"] == "2 rows, 0 chunks and 0 completions waiting"
     db.drain()
     after = status(db)
-    assert after["queue"]["detail"] == "0 rows and 0 chunks waiting"
+    assert after["queue"]["detail"] == "0 rows, 0 chunks and 0 completions waiting"
     assert not after["failures"]["ok"]
     assert str(after["failures"]["detail"]).startswith("1 parked")
     failure = db.rows("select * from loci.failures")[0]

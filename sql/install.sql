@@ -137,6 +137,7 @@
 
 \ir functions/completions/meter_requests.sql
 \ir functions/completions/metered_calls.sql
+\ir functions/completions/raise_error.sql
 \ir functions/completions/run_chat.sql
 \ir functions/completions/check_request.sql
 \ir functions/completions/extract_json.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "f8ca67db2d012eee73aaa2cec5ebc5a43bd550a834fb94e7e71bb7032a272a52"
+sql_hash = "524987ebf1a43aac8b448628c82442e549be1bbf68d32416ff6c46b215518757"
 version = "0.1.0.dev0"
 
 

@@ -82,7 +82,7 @@ def test_an_unknown_setting_is_refused(db: Database) -> None:
 
 def test_jobs_are_scheduled_once(cron_db: Database) -> None:
     jobs = {row["job"]: row for row in cron_db.rows("select * from loci.jobs")}
-    assert set(jobs) == {"loci drain 1", "loci reconcile", "loci housekeeping"}
+    assert set(jobs) == {"loci calls", "loci drain 1", "loci reconcile", "loci housekeeping"}
     assert jobs["loci drain 1"]["schedule"] == "*/5 * * * *"
     assert status(cron_db)["jobs"]["ok"]
 

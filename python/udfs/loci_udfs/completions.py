@@ -661,15 +661,22 @@ def keep_texts(db: Db, config: Config, texts: list[dict[str, Any]]) -> None:
 
 
 @entry
-def run_chat(db: Db, config: str, request: str, raise_error: bool) -> str:
-    """The result of Completion as JSON text. raise_error: else errors of limits, gateway and model are in it as well."""
-    settings = read_config(json.loads(config))
-    completion = Completion(read_request(json.loads(request)), settings, meter_of(db), db.checkpoint, server_regex(db))
+def run_chat(db: Db, config: str, request: str) -> str:
+    """The result of Completion as JSON text, or its error, which SQL raises: so that no user sees a Python traceback.
+
+    refused: nothing was asked, because of what the caller gave or how things are set up.
+    """
+    result: dict[str, Any]
+    try:
+        settings = read_config(json.loads(config))
+        completion = Completion(
+            read_request(json.loads(request)), settings, meter_of(db), db.checkpoint, server_regex(db)
+        )
+    except LociError as error:
+        return json.dumps({"status": "error", "error": error_as_json(error), "refused": True})
     try:
         result = run(completion.main, db.checkpoint)
     except LociError as error:
-        if raise_error:
-            raise
         result = {"status": "error", "error": error_as_json(error)}
         if isinstance(error, LimitError | GatewayError):
             result["error"]["retry_after"] = error.retry_after
@@ -678,19 +685,26 @@ def run_chat(db: Db, config: str, request: str, raise_error: bool) -> str:
 
 
 @entry
-def check_request(db: Db, request: str) -> None:
-    """Raises what is wrong with a request, as far as it can be seen before it is made."""
-    asked = read_request(json.loads(request))
-    if asked.schema is not None:
-        Schema(asked.schema, server_regex(db), db.checkpoint)
+def check_request(db: Db, request: str) -> str | None:
+    """What is wrong with a request, as far as it can be seen before it is made; an error as JSON text."""
+    try:
+        asked = read_request(json.loads(request))
+        if asked.schema is not None:
+            Schema(asked.schema, server_regex(db), db.checkpoint)
+    except LociError as error:
+        return json.dumps(error_as_json(error))
+    return None
 
 
 @entry
-def extract_json(db: Db, text: str | None, schema: str | None) -> str | None:
-    """The JSON value in a text as JSON text; None where there is none that fits the schema."""
-    fits = None if schema is None else Schema(json.loads(schema), server_regex(db), db.checkpoint).fits
-    value = MISSING if text is None else extract(text, fits, db.checkpoint)
-    return None if value is MISSING else json.dumps(value)
+def extract_json(db: Db, text: str | None, schema: str | None) -> str:
+    """{"value": the JSON value in a text}, {} where there is none that fits the schema, or {"error": ...}, as JSON text."""
+    try:
+        fits = None if schema is None else Schema(json.loads(schema), server_regex(db), db.checkpoint).fits
+        value = MISSING if text is None else extract(text, fits, db.checkpoint)
+    except LociError as error:
+        return json.dumps({"error": error_as_json(error)})
+    return json.dumps({} if value is MISSING else {"value": value})
 
 
 @entry

@@ -83,6 +83,9 @@ def _values(text: str, checkpoint: Callable[[], None]) -> Iterator[Any]:
             position = max(parser.position, start + 1)
             continue
         position = max(parser.position, start + 1)
+        if parser.cut_off and not value:
+            # A bracket, and no more.
+            continue
         fenced = any(begin <= start < end for begin, end in fences[:_MOST_CANDIDATES])
         rank = (not fenced, parser.cut_off, parser.repaired, start - parser.position)
         found.append((rank, start, storable(value)))

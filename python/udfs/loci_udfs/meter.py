@@ -24,6 +24,8 @@ from loci_udfs.errors import LociError
 
 # Longer than anybody needs who writes here; a cancel waits for it.
 _PATIENCE_SECONDS = 0.8
+# Of sums of dollars in binary.
+_ROUNDING = 1e-9
 _SCHEMA = """
 create table if not exists counts (name text primary key, minute integer not null, requests integer not null);
 create table if not exists spent (
@@ -67,6 +69,26 @@ class Limits:
     organization_requests_per_minute: int
     budget_usd: float | None = None
     spent_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """Requests a minute that somebody has."""
+
+    name: str
+    most: int
+    whose: str
+    sqlstate: str
+
+    def reached(self, wait: float) -> LimitError:
+        return LimitError(
+            f"{self.whose} limit of requests is reached",
+            detail=f"It is {self.most} a minute. Try again in {max(round(wait), 1)} seconds.",
+            hint="loci.submit() waits its turn.",
+            sqlstate=self.sqlstate,
+            retry_after=wait,
+            shared=self.name.startswith("gateway "),
+        )
 
 
 class Meter:
@@ -124,30 +146,25 @@ class Meter:
         may cost, None where its model has no price.
         """
         organization, user, gateway = record["organization_id"], record["user_id"], record["gateway"]
-        wait = 60 - now % 60
         with self._writing() as connection:
             if organization is not None and limits.budget_usd is not None:
                 self._check_budget(connection, record["model"], organization, limits, now, estimate)
             rates = [
-                (
-                    f"gateway {gateway}",
-                    limits.requests_per_minute,
-                    "LC509",
-                    "the gateway's limit of requests is reached",
-                )
+                _Rate(f"user {user}", limits.user_requests_per_minute, "the user's", sqlstate="LC507"),
+                _Rate(
+                    f"organization {organization}",
+                    limits.organization_requests_per_minute,
+                    "the organization's",
+                    sqlstate="LC508",
+                ),
+                _Rate(f"gateway {gateway}", limits.requests_per_minute, "the gateway's", sqlstate="LC509"),
             ]
-            if organization is not None:
-                rates.insert(0, (
-                    f"organization {organization}", limits.organization_requests_per_minute, "LC508",
-                    "the organization's limit of requests is reached",
-                ))  # fmt: skip
-            if user is not None:
-                rates.insert(0, (
-                    f"user {user}", limits.user_requests_per_minute, "LC507", "the user's limit of requests is reached"
-                ))  # fmt: skip
-            for name, most, sqlstate, message in rates:
-                if _requests(connection, name, now) >= most:
-                    raise _limited(message, most, sqlstate, wait)
+            rates = [
+                rate for rate, whose in zip(rates, (user, organization, gateway), strict=True) if whose is not None
+            ]
+            for rate in rates:
+                if _requests(connection, rate.name, now) >= rate.most:
+                    raise rate.reached(60 - now % 60)
             (in_flight,) = connection.execute(
                 "select count(*) from calls where gateway = ? and expires > ?", (gateway, now)
             ).fetchone()
@@ -160,8 +177,8 @@ class Meter:
                     retry_after=1.0,
                     shared=True,
                 )
-            for name, *_ in rates:
-                _count(connection, name, now, 1)
+            for rate in rates:
+                _count(connection, rate.name, now, 1)
             _spend(connection, record, now, estimate or 0.0, limits.spent_usd)
             connection.execute(
                 "insert into calls (call_id, gateway, expires, estimate, record) values (?, ?, ?, ?, ?)",
@@ -182,7 +199,7 @@ class Meter:
             "select cost_usd from spent where organization = ? and month = ?", (organization, _month(now))
         ).fetchone()
         spent = max(found[0] if found else 0.0, limits.spent_usd)
-        if spent >= budget or spent + (estimate or 0.0) > budget:
+        if spent >= budget or spent + (estimate or 0.0) > budget + _ROUNDING:
             raise LimitError(
                 "the organization's budget is used up",
                 detail=f"{spent:.6g} of {budget:.6g} USD are spent this month"
@@ -250,17 +267,6 @@ def _ended(call: dict[str, Any], status: str) -> dict[str, Any]:
         "cost_usd": call["estimate"],
         "cost_estimated": call["estimate"] is not None,
     }
-
-
-def _limited(message: str, most: int, sqlstate: str, wait: float) -> LimitError:
-    return LimitError(
-        message,
-        detail=f"The limit is {most} a minute. Try again in {max(round(wait), 1)} seconds.",
-        hint="loci.submit() waits its turn.",
-        sqlstate=sqlstate,
-        retry_after=wait,
-        shared=sqlstate == "LC509",
-    )
 
 
 def _requests(connection: sqlite3.Connection, name: str, now: float) -> int:

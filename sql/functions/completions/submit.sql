@@ -18,9 +18,13 @@ declare
         || jsonb_build_object('messages', submit.messages, 'schema', submit.schema, 'tools', submit.tools,
             'tool_choice', submit.tool_choice);
     v_most integer := loci.setting('max_waiting_requests')::integer;
+    v_wrong jsonb;
     v_id uuid;
 begin
-    perform loci_private.check_request(v_request);
+    v_wrong := loci_private.check_request(v_request);
+    if v_wrong is not null then
+        perform loci_private.raise_error(v_wrong);
+    end if;
     if pg_column_size(v_request) > loci.setting('chat_max_bytes')::integer then
         raise exception 'the request is too large'
             using errcode = 'LC518', hint = format('The setting chat_max_bytes allows %s.', loci.setting('chat_max_bytes'));

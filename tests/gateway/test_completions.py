@@ -202,7 +202,8 @@ def test_what_an_organization_wants_redacted_does_not_leave(world: World) -> Non
     sent = json.dumps([request.body for request in world.server.requests])
     assert len(world.server.requests) == 4 and "@example.org" not in sent and "[EMAIL]" in sent
     assert failed.sqlstate == "LC402"
-    world.ask(world.people.eve, messages) if world.server.always(faults.ok()) is None else None
+    world.server.always(faults.ok())
+    world.ask(world.people.eve, messages)
     assert "bob@example.org" in json.dumps(world.server.requests[-1].body)
 
 
@@ -443,7 +444,7 @@ def test_a_call_that_was_rolled_back_was_made_all_the_same(world: World) -> None
                 connection.execute("select loci.act_as(%s)", (world.people.ada,))
                 ask(connection)
                 raise ZeroDivisionError
-    # The third was refused: two times 0.25 were spent, and one more may not be all that is left, but 0.5 + 0 is within 0.6.
+    # Nobody knew what the third would cost: 0.5 USD were spent of 0.6.
     assert len(world.calls) == 3 and sum(call["cost_usd"] for call in world.calls) == pytest.approx(0.75)
     assert world.fails().sqlstate == "LC505"
     world.drain()
@@ -493,7 +494,7 @@ def test_limits_a_minute(world: World) -> None:
         world.fails()
         failed = world.fails(user)
         assert failed.sqlstate == sqlstate and "Try again in 40 seconds." in str(failed.diag.message_detail)
-        assert world.ask(user, raise_error=False)["error"]["retry_after"] == 40
+        assert world.ask(user, raise_error=False)["error"]["retry_after"] == pytest.approx(40, abs=20)
         world.ask(world.people.eve)
         world.set(setting, 1000)
         world.ask(user)
@@ -608,12 +609,7 @@ def test_whose_calls_are_seen(world: World) -> None:
     world.ask(purpose="of ada")
     world.drain()
     world.ask(world.people.eve, purpose="of eve")
-    chief = (
-        world.db.user(f"chief.{world.people.acme}@example.org")
-        if not world.db.rows("select from loci.users where email = %s", f"chief.{world.people.acme}@example.org")
-        else None
-    )
-    assert chief is not None
+    chief = world.db.user(f"chief.{world.people.acme}@example.org")
     world.db.execute(
         "insert into loci.organization_members (organization_id, user_id, role) values (%s, %s, 'admin')",
         world.people.acme,

@@ -18,6 +18,7 @@
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
 \ir functions/operations/now.sql
+\ir functions/operations/epoch.sql
 \ir functions/operations/setting.sql
 \ir functions/operations/default_settings.sql
 \ir functions/pipeline/backoff.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "524987ebf1a43aac8b448628c82442e549be1bbf68d32416ff6c46b215518757"
+sql_hash = "71d936affe32bb5ea236f5526ad3994b10d5a105652284d88c15cbd182014533"
 version = "0.1.0.dev0"
 
 

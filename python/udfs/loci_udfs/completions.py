@@ -728,7 +728,7 @@ def write_ledger(db: Db) -> None:
 
     Raises LC515.
     """
-    now = float(db.query("select extract(epoch from loci_private.now())::float8 as now")[0]["now"])
+    now = float(db.query("select loci_private.epoch() as now")[0]["now"])
     meter = meter_of(db)
     while calls := meter.finished(now)[:_CALLS_AT_A_TIME]:
         (row,) = db.query("select loci_private.write_calls($1) as written", ("jsonb", json.dumps(calls)))

@@ -10,7 +10,7 @@ begin
     return query
     select c.call_id, c.request_id, to_timestamp(c.called_at), c.organization_id, c.user_id, c.purpose, c.gateway, c.model,
         c.fallback, c.status, c.sqlstate, c.tokens_in, c.tokens_out, c.cost_usd, c.cost_estimated, c.latency_ms, c.trace_id
-    from loci_private.metered_calls(extract(epoch from loci_private.now())::float8) as m (call)
+    from loci_private.metered_calls(loci_private.epoch()) as m (call)
     cross join lateral jsonb_to_record(m.call) as c (
         call_id uuid, request_id uuid, called_at double precision, organization_id uuid, user_id uuid, purpose text,
         gateway text, model text, fallback boolean, status text, sqlstate text, tokens_in integer, tokens_out integer,

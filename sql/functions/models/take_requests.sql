@@ -10,7 +10,7 @@ begin
     return case
         when not found then take_requests.wanted
         else loci_private.meter_requests(
-            take_requests.gateway, take_requests.wanted, v_limit, extract(epoch from loci_private.now())::float8
+            take_requests.gateway, take_requests.wanted, v_limit, loci_private.epoch()
         )
     end;
 end $$;

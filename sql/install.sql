@@ -17,10 +17,12 @@
 \ir schema/100_jobs.sql
 \ir schema/095_passages.sql
 \ir schema/100_caches.sql
+\ir schema/110_completions.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
 \ir functions/operations/now.sql
+\ir functions/operations/epoch.sql
 \ir functions/operations/setting.sql
 \ir functions/operations/default_settings.sql
 \ir functions/pipeline/backoff.sql
@@ -208,6 +210,32 @@
 \ir functions/operations/check_schedule.sql
 \ir functions/operations/cron_database.sql
 \ir functions/operations/schedule_jobs.sql
+\ir functions/completions/meter_requests.sql
+\ir functions/completions/metered_calls.sql
+\ir functions/completions/raise_error.sql
+\ir functions/completions/run_chat.sql
+\ir functions/completions/check_request.sql
+\ir functions/completions/extract_json.sql
+\ir functions/completions/chat_config.sql
+\ir functions/completions/chat_organization.sql
+\ir functions/completions/complete_for.sql
+\ir functions/completions/complete.sql
+\ir functions/completions/complete_json.sql
+\ir functions/completions/submit.sql
+\ir functions/completions/result.sql
+\ir functions/completions/claim_requests.sql
+\ir functions/completions/finish_request.sql
+\ir functions/completions/keep_texts.sql
+\ir functions/completions/erase_call_texts.sql
+\ir functions/completions/call_texts.sql
+\ir functions/completions/add_call_partition.sql
+\ir functions/completions/write_calls.sql
+\ir functions/completions/sees_all_calls.sql
+\ir functions/completions/recent_calls.sql
+\ir functions/completions/calls.sql
+\ir functions/completions/usage.sql
+\ir functions/completions/job_calls.sql
+
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/index_builds.sql
@@ -243,6 +271,7 @@
 \ir functions/pipeline/default_redaction_patterns.sql
 \ir functions/sources/default_sources.sql
 
+\ir jobs/calls.sql
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
 \ir jobs/indexes.sql

@@ -218,6 +218,19 @@ class Database:
         """Contents that a search returns."""
         return {row["content"] for row in self.search(user, query, k, **arguments)}
 
+    def forget_requests(self) -> None:
+        """As if nothing had been asked of any gateway, and nothing been spent."""
+        self.execute(
+            """
+            do language plpython3u $$
+            from loci_udfs.db import PlpyDb
+            from loci_udfs.meter import meter_of
+            for table in ("counts", "spent", "calls", "priceless"):
+                meter_of(PlpyDb(plpy))._connection.execute(f"delete from {table}")
+            $$
+            """
+        )
+
     def set_clock(self, timestamp: str | None) -> None:
         """Loci's clock in this database; None: the real one."""
         body = "select pg_catalog.clock_timestamp()" if timestamp is None else f"select timestamptz '{timestamp}'"

@@ -4,10 +4,7 @@ create table loci_private.gateways (
     api_key_ref text check (api_key_ref ~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$'),
     max_concurrency integer not null default 5 check (max_concurrency between 1 and 100),
     requests_per_minute integer not null default 60 check (requests_per_minute between 1 and 1000000),
-    timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600),
-    -- The minute that requests are being counted in.
-    minute timestamptz not null default '-infinity',
-    minute_requests integer not null default 0
+    timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600)
 );
 
 create table loci.embedding_models (
@@ -27,13 +24,16 @@ create table loci.embedding_models (
 );
 create index on loci.embedding_models (gateway);
 
--- The gateway's state as each model sees it: until when to leave it alone, and why.
+-- The gateway's state as each embedding model, or chat, sees it: until when to leave it alone, and why.
 create table loci_private.model_health (
-    model_id integer not null primary key references loci.embedding_models (model_id) on delete cascade,
+    subject text not null primary key generated always as (coalesce('model ' || model_id::text, 'chat ' || chat_gateway)) stored,
+    model_id integer unique references loci.embedding_models (model_id) on delete cascade,
+    chat_gateway text unique references loci_private.gateways (gateway) on delete cascade,
     cooldown_until timestamptz not null,
     outages integer not null default 0,
     error jsonb,
-    since timestamptz not null
+    since timestamptz not null,
+    check (num_nonnulls(model_id, chat_gateway) = 1)
 );
 
 -- What embedding has cost, a row a model and day.

@@ -62,11 +62,12 @@ create index on loci_private.embed_queue (chunk_id);
 -- Work that failed too often: parked here until somebody replays it or its row changes.
 create table loci_private.failures (
     failure_id bigint generated always as identity primary key,
-    stage text not null check (stage in ('split', 'embed')),
-    source_id integer not null,
+    stage text not null check (stage in ('split', 'embed', 'complete')),
+    source_id integer,
     key text not null,
     op text,
     chunk_id bigint,
+    request_id uuid,
     model_id integer references loci.embedding_models (model_id) on delete cascade,
     attempts integer not null,
     error jsonb not null,
@@ -76,3 +77,4 @@ create table loci_private.failures (
 create index on loci_private.failures (source_id, key);
 create index on loci_private.failures (chunk_id);
 create index on loci_private.failures (model_id);
+create index on loci_private.failures (request_id);

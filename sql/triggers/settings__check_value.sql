@@ -21,6 +21,10 @@ begin
         if new.name = 'drain_schedule' then
             perform loci_private.check_schedule(new.value);
         end if;
+        if new.name = 'chat_gateway' and not exists (select from loci_private.gateways as g where g.gateway = new.value) then
+            raise exception 'there is no gateway "%"', new.value
+                using errcode = 'LC011', hint = 'select gateway from loci.gateways lists them.';
+        end if;
         return new;
     end if;
     if new.kind = 'boolean' then

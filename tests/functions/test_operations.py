@@ -19,13 +19,13 @@ def status(database: Database) -> dict[str, dict[str, object]]:
 
 def test_status_tells_of_a_waiting_queue_and_of_failures(db: Database) -> None:
     people = db.people()
-    assert status(db)["queue"]["detail"] == "0 rows and 0 chunks waiting"
+    assert status(db)["queue"]["detail"] == "0 rows, 0 chunks and 0 completions waiting"
     db.document(people.acme, "something to wait for")
     db.document(people.acme, "an impossible one", mime_type="image/png")
-    assert status(db)["queue"]["detail"] == "2 rows and 0 chunks waiting"
+    assert status(db)["queue"]["detail"] == "2 rows, 0 chunks and 0 completions waiting"
     db.drain()
     after = status(db)
-    assert after["queue"]["detail"] == "0 rows and 0 chunks waiting"
+    assert after["queue"]["detail"] == "0 rows, 0 chunks and 0 completions waiting"
     assert not after["failures"]["ok"]
     assert str(after["failures"]["detail"]).startswith("1 parked")
     failure = db.rows("select * from loci.failures")[0]
@@ -194,7 +194,7 @@ def test_an_unknown_setting_is_refused(db: Database) -> None:
 
 def test_jobs_are_scheduled_once(cron_db: Database) -> None:
     jobs = {row["job"]: row for row in cron_db.rows("select * from loci.jobs")}
-    assert set(jobs) == {"loci drain 1", "loci reconcile", "loci housekeeping", "loci indexes"}
+    assert set(jobs) == {"loci calls", "loci drain 1", "loci reconcile", "loci housekeeping", "loci indexes"}
     assert jobs["loci drain 1"]["schedule"] == "*/5 * * * *"
     assert status(cron_db)["jobs"]["ok"]
 

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible embeddings endpoint that fails the way it is told to, for tests.
+"""An OpenAI-compatible endpoint, for embeddings and chat, that fails the way it is told to, for tests.
 
 A behaviour is a function of one Exchange that writes an answer, or breaks it off. The server asks, in this order: rules
 (`when`), behaviours for the next requests (`then`), the behaviour for all others (`always`).
@@ -41,7 +41,14 @@ class Request:
 
     @property
     def texts(self) -> list[str]:
+        """What is to be embedded, or the messages of a chat."""
+        if self.is_chat:
+            return [message.get("content") or "" for message in self.body["messages"]]
         return list(self.body.get("input", []))
+
+    @property
+    def is_chat(self) -> bool:
+        return self.path.endswith("/chat/completions")
 
 
 class Exchange:
@@ -123,11 +130,61 @@ def embeddings(data: Any, request: Request) -> dict[str, Any]:
     }
 
 
+# --- chat -------------------------------------------------------------------------------------------------------------
+
+
+def completion(request: Request, message: dict[str, Any], finish_reason: str = "stop") -> dict[str, Any]:
+    """Three tokens in, two out."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": request.body.get("model"),
+        "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    }
+
+
+def says(
+    content: str | None, finish_reason: str = "stop", *, headers: Mapping[str, str] | None = None, **more: Any
+) -> Behaviour:
+    return lambda e: e.answer(completion(e.request, {"content": content}, finish_reason) | more, headers=headers)
+
+
+def calls(*arguments: Any, name: str = "answer", finish_reason: str = "tool_calls") -> Behaviour:
+    """Calls of a tool; arguments: text as it is, anything else as JSON."""
+
+    def act(exchange: Exchange) -> None:
+        tool_calls = [
+            {
+                "id": f"call_{number}",
+                "type": "function",
+                "function": {"name": name, "arguments": given if isinstance(given, str) else json.dumps(given)},
+            }
+            for number, given in enumerate(arguments)
+        ]
+        exchange.answer(completion(exchange.request, {"content": None, "tool_calls": tool_calls}, finish_reason))
+
+    return act
+
+
+def without(field: str, behaviour: Behaviour, code: int = 400) -> Behaviour:
+    """A gateway that rejects requests with this field, as many do with tools or response_format."""
+    rejected = status(code, f"this model does not support {field}")
+    return lambda e: (rejected if field in e.request.body else behaviour)(e)
+
+
+def expected(exchange: Exchange) -> dict[str, Any]:
+    """What an endpoint in order would answer."""
+    if exchange.request.is_chat:
+        return completion(exchange.request, {"content": "The harbour master."})
+    return embeddings(items(exchange), exchange.request)
+
+
 # --- behaviours -------------------------------------------------------------------------------------------------------
 
 
 def ok(*, floats: bool = False, headers: Mapping[str, str] | None = None) -> Behaviour:
-    return lambda e: e.answer(embeddings(items(e, False if floats else None), e.request), headers=headers)
+    return lambda e: e.answer(embeddings(items(e, False), e.request) if floats else expected(e), headers=headers)
 
 
 def after(seconds: float, behaviour: Behaviour | None = None) -> Behaviour:
@@ -168,14 +225,14 @@ def redirect(location: str, code: int = 307) -> Behaviour:
 
 
 def truncated(exchange: Exchange) -> None:
-    data = json.dumps(embeddings(items(exchange), exchange.request)).encode()
+    data = json.dumps(expected(exchange)).encode()
     exchange.head(200, {"Content-Type": "application/json", "Content-Length": str(len(data))})
     exchange.send(data[: len(data) // 2])
     exchange.close()
 
 
 def length_too_short(exchange: Exchange) -> None:
-    data = json.dumps(embeddings(items(exchange), exchange.request)).encode()
+    data = json.dumps(expected(exchange)).encode()
     exchange.head(200, {"Content-Type": "application/json", "Content-Length": str(len(data) - 7)})
     exchange.send(data)
     exchange.close()
@@ -210,7 +267,7 @@ def trickle(seconds: float = 0.1) -> Behaviour:
     """A byte now and then, so that no single read takes long."""
 
     def act(exchange: Exchange) -> None:
-        data = json.dumps(embeddings(items(exchange), exchange.request)).encode()
+        data = json.dumps(expected(exchange)).encode()
         exchange.head(200, {"Content-Type": "application/json", "Content-Length": str(len(data))})
         for position in range(len(data)):
             exchange.send(data[position : position + 1])
@@ -237,7 +294,7 @@ def gzip_bomb(size: int) -> Behaviour:
 
 
 def gzipped(exchange: Exchange) -> None:
-    data = json.dumps(embeddings(items(exchange), exchange.request)).encode()
+    data = json.dumps(expected(exchange)).encode()
     exchange.answer(gzip.compress(data), headers={"Content-Encoding": "gzip"})
 
 

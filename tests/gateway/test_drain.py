@@ -44,7 +44,7 @@ class World:
             f"embeddings_{self.model}",
         ):  # fmt: skip
             self.db.execute(f"truncate loci_private.{table} cascade")
-        self.db.execute("update loci_private.gateways set minute_requests = 0")
+        self.db.forget_requests()
         self.db.execute("update loci.embedding_models set max_batch = 100, max_tokens = 8191 where name = 'remote'")
         self.limit()
         self.at(0)

@@ -133,10 +133,62 @@ def proxy(
             },
             {
                 "model_name": "chat",
-                "litellm_params": {"model": "openai/chat", "api_key": "none", "mock_response": "The harbour master."},
+                "litellm_params": {
+                    "model": "openai/chat",
+                    "api_key": "none",
+                    "mock_response": "The harbour master.",
+                    "input_cost_per_token": TOKEN_PRICE,
+                    "output_cost_per_token": TOKEN_PRICE,
+                },
+            },
+            {
+                "model_name": "calls-tools",
+                "litellm_params": {
+                    "model": "openai/chat",
+                    "api_key": "none",
+                    "mock_response": "unused",
+                    "mock_tool_calls": [
+                        {
+                            "id": "call_1",
+                            "type": "function",
+                            "function": {"name": "answer", "arguments": '{"name": "Ada", "born": 1815}'},
+                        }
+                    ],
+                },
+            },
+            {
+                "model_name": "writes-json",
+                "litellm_params": {
+                    "model": "openai/chat",
+                    "api_key": "none",
+                    "mock_response": "Here it is:\n```json\n{'name': 'Ada', 'born': 1815,}\n```",
+                },
+            },
+            {
+                "model_name": "limited",
+                "litellm_params": {
+                    "model": "openai/chat",
+                    "api_key": "none",
+                    "mock_response": "litellm.RateLimitError",
+                },
+            },
+            {
+                "model_name": "broken",
+                "litellm_params": {
+                    "model": "openai/chat",
+                    "api_key": "none",
+                    "mock_response": "litellm.InternalServerError",
+                },
+            },
+            {
+                "model_name": "out-of-reach",
+                "litellm_params": {"model": "openai/chat", "api_key": "none", "api_base": "http://127.0.0.1:9/v1"},
             },
         ],
         "general_settings": {"master_key": MASTER_KEY},
+        # Repetition and cooldown are Loci's business here.
+        "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+        "litellm_settings": {"num_retries": 0},
     }
     # JSON is YAML.
     (home / "config.yaml").write_text(json.dumps(config))
@@ -276,3 +328,68 @@ def test_a_model_the_proxy_does_not_know(world: World) -> None:
 def test_the_proxy_answers_a_chat(proxy: Proxy) -> None:
     answer = proxy.chat("Who wrote the report?")
     assert answer["choices"][0]["message"]["content"] == "The harbour master."
+
+
+# --- completions ------------------------------------------------------------------------------------------------------
+
+ASK = json.dumps([{"role": "user", "content": "Who keeps the harbour?"}])
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "born": {"type": "integer"}},
+        "required": ["name", "born"],
+    }
+)
+
+
+def complete(world: World, model: str, fallback: str | None = None, function: str = "complete", *more: Any) -> Any:
+    world.db.execute("update loci.organizations set chat_model = %s, fallback_model = %s", model, fallback)
+    with world.db.acting(world.people.ada) as connection:
+        marks = ", %s" * len(more)
+        row = connection.execute(f"select loci.{function}(%s{marks}) as value", (ASK, *more)).fetchone()  # type: ignore[arg-type]
+        assert row is not None
+        return row["value"]
+
+
+def test_a_completion_and_its_cost(world: World) -> None:
+    answer = complete(world, "chat")
+    assert (answer["content"], answer["finish_reason"], answer["fallback"]) == ("The harbour master.", "stop", False)
+    usage = answer["usage"]
+    assert usage["tokens_in"] > 0 and usage["tokens_out"] > 0
+    # As the proxy says in its header.
+    assert usage["cost_usd"] == pytest.approx((usage["tokens_in"] + usage["tokens_out"]) * TOKEN_PRICE)
+    (call,) = world.db.rows("select * from loci.calls where call_id = %s", answer["call_id"])
+    assert float(call["cost_usd"]) == usage["cost_usd"] and not call["cost_estimated"]
+
+
+def test_tools_through_the_proxy(world: World) -> None:
+    assert complete(world, "calls-tools", None, "complete_json", SCHEMA) == {"name": "Ada", "born": 1815}
+
+
+def test_json_out_of_a_text_of_the_proxy(world: World) -> None:
+    assert complete(world, "writes-json", None, "complete_json", SCHEMA) == {"name": "Ada", "born": 1815}
+
+
+@pytest.mark.parametrize(
+    ("model", "codes"),
+    [
+        ("limited", {"LC401"}),
+        ("broken", {"LC402"}),
+        ("out-of-reach", {"LC402"}),
+        ("no-such-model", {"LC405", "LC406"}),
+    ],
+)
+def test_models_that_fail_and_their_fallback(world: World, model: str, codes: set[str]) -> None:
+    with pytest.raises(psycopg.Error) as failed:
+        complete(world, model)
+    assert failed.value.sqlstate in codes and MASTER_KEY not in str(failed.value)
+    answer = complete(world, model, "chat")
+    assert (answer["content"], answer["fallback"]) == ("The harbour master.", True)
+
+
+def test_a_submitted_request(world: World) -> None:
+    request = complete(world, "chat", None, "submit")
+    world.db.drain(60)
+    with world.db.acting(world.people.ada) as connection:
+        row = connection.execute("select * from loci.result(%s)", (request,)).fetchone()
+    assert row is not None and row["status"] == "done" and row["result"]["content"] == "The harbour master."

@@ -1,4 +1,4 @@
-"""loci.drain(): split changed rows into chunks, embed chunks, until nothing is due or time is up.
+"""loci.drain(): split changed rows into chunks, embed chunks, answer requests, until nothing is due or time is up.
 
 The laws that shape it: nothing is open in the database while text is split or a model computes; what is written is
 checked against the version that was claimed; a bad row never holds up its neighbours; a cancel works at once and loses
@@ -12,9 +12,13 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from loci_udfs.chunking import iter_split_document
+from loci_udfs.completion_queue import QUEUE as COMPLETIONS
+from loci_udfs.completion_queue import CompletionQueue
+from loci_udfs.completions import write_ledger
 from loci_udfs.db import Db, DbError, PlpyDb, Row, errors_reported
 from loci_udfs.embedding import embed_each, model_config
 from loci_udfs.errors import LociError
@@ -103,20 +107,26 @@ class Drain:
         self._most: dict[int, int] = {}
         self._chunkings: dict[tuple[int, str | None], list[Row]] = {}
         self._redactions: dict[str | None, Redaction] = {}
+        self._completions = CompletionQueue(db, self._lease, self, self._late)
 
     def run(self) -> None:
-        """Alternate between both queues, so that vectors follow text closely."""
+        """Alternate between the queues, so that vectors follow text closely."""
         worked = True
         while (worked or self._wait()) and not self._late():
             worked = self._split_batch()
             for row in self._db.query("select model_id from loci_private.pending_models() as p (model_id)"):
                 if row["model_id"] not in self._unusable and not self._late():
                     worked |= self._embed_batch(row["model_id"])
+            if not self._late():
+                worked |= self._completions.answer_batch()
             # Fresh work goes first: only what is left of a batch is for rows that are being switched.
             worked |= not self._full and self._switch()
         self._step("activate_complete")
         while self._step("count_words"):
             pass
+        # Whoever asks a model is told where the meter cannot be used; rows are indexed in any case.
+        with suppress(LociError):
+            write_ledger(self._db)
 
     def _switch(self) -> bool:
         """Get on with what is being switched to another model or chunking."""
@@ -199,7 +209,7 @@ class Drain:
         while by_key:
             by_key = self._split_some(source_id, by_key)
             if by_key and self._late():
-                self._put_back("row_queue", [claim for group in by_key.values() for claim in group])
+                self.put_back("row_queue", [claim for group in by_key.values() for claim in group])
                 self._db.commit()
                 break
 
@@ -229,13 +239,13 @@ class Drain:
             claims = by_key[row["key"]]
             # One row at least, so that the shortest runs get somewhere.
             if number and self._late():
-                self._put_back("row_queue", claims)
+                self.put_back("row_queue", claims)
                 continue
             try:
                 sets = self._sets(source_id, row)
             except LociError as error:
                 if error.sqlstate in _NO_TOKENIZER:
-                    self._postpone("row_queue", claims, error, _MODEL_SECONDS)
+                    self.postpone("row_queue", claims, error, _MODEL_SECONDS)
                 else:
                     self._forget(source_id, row["key"], claims, error)
             else:
@@ -367,7 +377,7 @@ class Drain:
         if error is None:
             self._done("row_queue", claims)
         else:
-            self._fail("row_queue", claims, error, permanent=True)
+            self.fail("row_queue", claims, error, permanent=True)
 
     # --- embed --------------------------------------------------------------------------------------------------
 
@@ -406,14 +416,14 @@ class Drain:
             )
         except LociError as error:
             self._unusable.add(model_id)
-            self._postpone("embed_queue", [c for group in wanted.values() for c in group], error, _MODEL_SECONDS)
+            self.postpone("embed_queue", [c for group in wanted.values() for c in group], error, _MODEL_SECONDS)
             self._db.commit()
             return
         vectors = {hashes[n]: format_vector(vector) for n, vector in outcome.vectors.items()}
         if vectors:
             self._write(model_id, wanted, vectors)
         for n, failure in outcome.errors.items():
-            self._fail("embed_queue", wanted[hashes[n]], failure, permanent=failure.sqlstate in _PERMANENT)
+            self.fail("embed_queue", wanted[hashes[n]], failure, permanent=failure.sqlstate in _PERMANENT)
         tried = {*outcome.vectors, *outcome.errors}
         rest = [claim for n, text_hash in enumerate(hashes) if n not in tried for claim in wanted[text_hash]]
         if outcome.stopped is None and outcome.requests:
@@ -424,12 +434,12 @@ class Drain:
             self._most.pop(model_id, None)
             health = self._cool_down(model_id, outcome.stopped.retry_after, outcome.stopped)
             if len(hashes) == 1 and outcome.stopped.kind == "outage" and health["outages"] > 1:
-                self._postpone("embed_queue", rest, outcome.stopped, max(_SUSPECT_SECONDS, 2 * health["wait"]))
+                self.postpone("embed_queue", rest, outcome.stopped, max(_SUSPECT_SECONDS, 2 * health["wait"]))
                 rest = []
         elif permit.limited:
             self._cool_down(model_id, None, None)
         if rest:
-            self._put_back("embed_queue", rest)
+            self.put_back("embed_queue", rest)
         if outcome.requests:
             self._db.query(
                 "select loci_private.count_usage($1, $2, $3, $4, $5)",
@@ -490,21 +500,21 @@ class Drain:
     def _failed(self, queue: str, claims: list[Row], error: DbError) -> None:
         """A statement failed: whose fault is it?"""
         if error.sqlstate in _BUSY:
-            self._postpone(queue, claims, error, _BUSY_SECONDS)
+            self.postpone(queue, claims, error, _BUSY_SECONDS)
         elif queue == "row_queue" and error.sqlstate.startswith("42"):
             # The table no longer is what the expressions were written for.
             self._db.query(
                 "select loci_private.break_source($1, $2)", ("int4", claims[0]["source_id"]), ("text", error.message)
             )
-            self._put_back(queue, claims)
+            self.put_back(queue, claims)
         else:
-            self._fail(queue, claims, error)
+            self.fail(queue, claims, error)
 
     def _done(self, queue: str, claims: list[Row]) -> None:
         if claims:
             self._lease_call("done", queue, claims)
 
-    def _put_back(self, queue: str, claims: list[Row]) -> None:
+    def put_back(self, queue: str, claims: list[Row]) -> None:
         self._lease_call("put_back", queue, claims)
 
     def _lease_call(self, function: str, queue: str, claims: list[Row]) -> None:
@@ -515,7 +525,7 @@ class Drain:
             ("int8[]", [claim["queue_id"] for claim in claims]),
         )
 
-    def _fail(self, queue: str, claims: list[Row], error: LociError | DbError, *, permanent: bool = False) -> None:
+    def fail(self, queue: str, claims: list[Row], error: LociError | DbError, *, permanent: bool = False) -> None:
         self._db.query(
             "select loci_private.fail($1, $2, $3, $4)",
             ("text", queue),
@@ -524,7 +534,7 @@ class Drain:
             ("jsonb", _as_json(error, permanent=permanent)),
         )
 
-    def _postpone(self, queue: str, claims: list[Row], error: LociError | DbError, seconds: float) -> None:
+    def postpone(self, queue: str, claims: list[Row], error: LociError | DbError, seconds: float) -> None:
         self._db.query(
             "select loci_private.postpone($1, $2, $3, $4, $5)",
             ("text", queue),
@@ -549,14 +559,8 @@ class _Permit:
             return False
         if self._gateway is None:
             return True
-        try:
-            row = self._db.query("select loci_private.take_requests($1, 1) as granted", ("text", self._gateway))[0]
-            self.limited = row["granted"] == 0
-        except DbError as error:
-            if error.sqlstate not in _BUSY:
-                raise
-            # Somebody is changing the gateway just now.
-            self.limited = True
+        row = self._db.query("select loci_private.take_requests($1, 1) as granted", ("text", self._gateway))[0]
+        self.limited = row["granted"] == 0
         self._db.commit()
         return not self.limited
 

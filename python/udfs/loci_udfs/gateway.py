@@ -91,6 +91,15 @@ class Answer:
     body: dict[str, Any]
     headers: Mapping[str, str]
 
+    @property
+    def cost_usd(self) -> float | None:
+        """What the gateway says that it cost; None where it says nothing that can be a cost."""
+        try:
+            cost = float(self.headers["x-litellm-response-cost"])
+        except (KeyError, ValueError):
+            return None
+        return cost if 0 <= cost < 1_000_000 else None
+
 
 def run(main: Callable[[], Awaitable[T]], checkpoint: Callable[[], None]) -> T:
     """Run a coroutine to its end in this thread, calling checkpoint() several times a second.
@@ -239,6 +248,13 @@ class Client:
                 raise self._unusable(f"{self._where}: {type(error).__name__}.") from None
         return self._answer(response, private)
 
+    async def chat(
+        self, body: Mapping[str, Any], *, traceparent: str | None = None, private: Sequence[str] = ()
+    ) -> Answer:
+        """One chat completion. traceparent: W3C trace context that the gateway is to continue. Raises as post() does."""
+        headers = {"traceparent": traceparent} if traceparent else {}
+        return await self.post("/chat/completions", body, headers=headers, private=private)
+
     @property
     def _where(self) -> str:
         return f'The gateway "{self._gateway.gateway}"'
@@ -384,7 +400,7 @@ def _key(reference: str) -> str:
 
 
 def _one_line(text: str, length: int = _QUOTED) -> str:
-    return " ".join(text[: 8 * length].split())[:length]
+    return " ".join(text[: 8 * length].replace("\0", " ").split())[:length]
 
 
 def _without(said: str, key: str | None, texts: Sequence[str] = ()) -> str:

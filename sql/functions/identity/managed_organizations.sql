@@ -13,4 +13,4 @@ end $$;
 comment on function loci.managed_organizations() is
 'Organizations whose members, teams and projects the current user may change (roles owner and admin); empty when nobody is named.';
 revoke execute on function loci.managed_organizations() from public;
-grant execute on function loci.managed_organizations() to loci_app, loci_admin;
+grant execute on function loci.managed_organizations() to loci_app, loci_admin, loci_monitor;

@@ -41,8 +41,8 @@ begin
     requests_per_minute = excluded.requests_per_minute, timeout_seconds = excluded.timeout_seconds;
     -- A new address deserves a new chance.
     delete from loci_private.model_health as h
-    using loci.embedding_models as m
-    where m.model_id = h.model_id and m.gateway = add_gateway.name;
+    where h.chat_gateway = add_gateway.name
+        or h.model_id in (select m.model_id from loci.embedding_models as m where m.gateway = add_gateway.name);
 end $$;
 comment on function loci.add_gateway(text, text, text, integer, integer, integer) is
 'Set the address of an OpenAI-compatible gateway, its key by reference, and its limits; changes one that exists. LC223 to LC226 for bad arguments.';

@@ -1,11 +1,14 @@
-create or replace function loci_private.cool_down(model_id integer, seconds double precision, error jsonb)
+create or replace function loci_private.cool_down(
+    model_id integer, seconds double precision, error jsonb, chat_gateway text default null
+)
 returns table (outages integer, wait double precision)
 language sql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into loci_private.model_health as h (model_id, cooldown_until, outages, error, since)
+    insert into loci_private.model_health as h (model_id, chat_gateway, cooldown_until, outages, error, since)
     select
         cool_down.model_id,
+        cool_down.chat_gateway,
         n.now + case
             -- No shorter, lest whoever answers "retry after 0" is asked without a pause.
             when cool_down.seconds is not null then make_interval(secs => greatest(cool_down.seconds, 1))
@@ -20,13 +23,13 @@ as $$
     from (
         select t.now, coalesce(b.outages, 0) as outages, b.error, coalesce(b.since, t.now) as since
         from loci_private.now() as t (now)
-        left join loci_private.model_health as b on b.model_id = cool_down.model_id
+        left join loci_private.model_health as b on b.model_id = cool_down.model_id or b.chat_gateway = cool_down.chat_gateway
     ) as n
-    on conflict (model_id) do update set
+    on conflict (subject) do update set
     cooldown_until = excluded.cooldown_until, outages = excluded.outages, error = excluded.error, since = excluded.since
     returning h.outages, extract(epoch from h.cooldown_until - loci_private.now())
 $$;
-comment on function loci_private.cool_down(integer, double precision, jsonb) is
-'Leave a model''s gateway alone for so many seconds (null: longer with each outage in a row; error null: until its minute ends, as only a limit was reached). Returns outages in a row and seconds to wait.';
-revoke execute on function loci_private.cool_down(integer, double precision, jsonb) from public;
-grant execute on function loci_private.cool_down(integer, double precision, jsonb) to loci_worker;
+comment on function loci_private.cool_down(integer, double precision, jsonb, text) is
+'Leave a gateway alone for so many seconds, as far as one embedding model, or chat, uses it (null: longer with each outage in a row; error null: until its minute ends, as only a limit was reached). Returns outages in a row and seconds to wait.';
+revoke execute on function loci_private.cool_down(integer, double precision, jsonb, text) from public;
+grant execute on function loci_private.cool_down(integer, double precision, jsonb, text) to loci_worker;

@@ -1,13 +1,15 @@
-create or replace function loci_private.recovered(model_id integer)
+create or replace function loci_private.recovered(model_id integer, chat_gateway text default null)
 returns boolean
 language sql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
     with gone as (
-        delete from loci_private.model_health as h where h.model_id = recovered.model_id returning h.outages
+        delete from loci_private.model_health as h
+        where h.model_id = recovered.model_id or h.chat_gateway = recovered.chat_gateway
+        returning h.outages
     )
     select coalesce(bool_or(g.outages > 0), false) from gone as g
 $$;
-comment on function loci_private.recovered(integer) is 'A model''s gateway works. True if it did not before.';
-revoke execute on function loci_private.recovered(integer) from public;
-grant execute on function loci_private.recovered(integer) to loci_worker;
+comment on function loci_private.recovered(integer, text) is 'The gateway of a model, or of chat, works. True if it did not before.';
+revoke execute on function loci_private.recovered(integer, text) from public;
+grant execute on function loci_private.recovered(integer, text) to loci_worker;

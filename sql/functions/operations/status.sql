@@ -46,10 +46,22 @@ begin
     order by o.name nulls first;
 
     return query
+    select 'chat', h.subject is null,
+        coalesce(loci.setting('chat_model'), 'no default model') || coalesce(', then ' || loci.setting('chat_fallback_model'), '')
+        || case when h.subject is null then '' else format(
+            '; its gateway is left alone until %s: %s (%s)',
+            date_trunc('second', h.cooldown_until), h.error ->> 'message', h.error ->> 'sqlstate'
+        ) end,
+        h.since
+    from loci_private.gateways as g
+    left join loci_private.model_health as h on h.chat_gateway = g.gateway and h.outages > 0
+    where g.gateway = loci.setting('chat_gateway')
+        and (g.base_url is not null or loci.setting('chat_model') is not null);
+
+    return query
     select 'queue', coalesce(min(q.enqueued_at) > loci_private.now() - interval '15 minutes', true),
-        format(
-            '%s rows and %s chunks waiting', coalesce(sum(q.waiting) filter (where q.what = 'row'), 0), count(*) filter (where q.what = 'chunk')
-        ),
+        format('%s rows, %s chunks and %s completions waiting', coalesce(sum(q.waiting) filter (where q.what = 'row'), 0),
+            count(*) filter (where q.what = 'chunk'), count(*) filter (where q.what = 'completion')),
         min(q.enqueued_at)
     from (
         select 'row' as what, 1 as waiting, enqueued_at from loci_private.row_queue
@@ -57,6 +69,8 @@ begin
         select 'row', cardinality(keys), enqueued_at from loci_private.row_bulk
         union all
         select 'chunk', 1, enqueued_at from loci_private.embed_queue
+        union all
+        select 'completion', 1, enqueued_at from loci_private.completion_queue
     ) as q;
 
     return query

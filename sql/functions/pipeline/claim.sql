@@ -17,6 +17,7 @@ begin
         -- What must disappear goes before what is to appear.
         when 'row_queue' then array['q.op in (''place'', ''truncate'', ''resync'')', 'q.op in (''upsert'', ''scan'')']
         when 'embed_queue' then array['q.model_id = $5']
+        when 'completion_queue' then array['true']
     end loop
         return query execute format(
             'with picked as (

@@ -6,6 +6,7 @@ as $$
 declare
     v_now timestamptz := loci_private.now();
     v_failed bigint[];
+    v_requests uuid[];
 begin
     -- Only what this lease still holds: others may have taken the rest over.
     execute format(
@@ -37,6 +38,24 @@ begin
         insert into loci_private.failures (stage, source_id, key, op, attempts, error, enqueued_at, failed_at)
         select 'split', p.source_id, p.key, p.op, p.attempts, p.last_error, p.enqueued_at, v_now
         from parked as p;
+    elsif fail.queue = 'completion_queue' then
+        with parked as (
+            delete from loci_private.completion_queue as q
+            where q.queue_id = any(v_failed)
+                and (fail.error @> '{"permanent": true}' or q.attempts >= loci.setting('max_attempts')::integer)
+            returning q.*
+        ), kept as (
+            insert into loci_private.failures (stage, key, request_id, attempts, error, enqueued_at, failed_at)
+            select 'complete', p.request_id::text, p.request_id, p.attempts, p.last_error, p.enqueued_at, v_now
+            from parked as p
+            returning request_id
+        ), finished as (
+            update loci_private.requests as r set finished_at = v_now
+            from kept as k where k.request_id = r.request_id
+            returning r.request_id
+        )
+        select array_agg(f.request_id) into v_requests from finished as f;
+        perform pg_notify('loci_completions', r.request_id::text) from unnest(v_requests) as r (request_id);
     else
         with parked as (
             delete from loci_private.embed_queue as q

@@ -13,8 +13,9 @@ select
     null::timestamptz as next_attempt,
     f.error ->> 'hint' as hint
 from loci_private.failures as f
-join loci_private.sources as s on s.source_id = f.source_id
+left join loci_private.sources as s on s.source_id = f.source_id
 left join loci.embedding_models as m on m.model_id = f.model_id
+where f.stage = 'complete' or s.source_id is not null
 union all
 select
     'retrying',
@@ -54,6 +55,22 @@ join loci.embedding_models as m on m.model_id = q.model_id
 where q.last_error is not null
 union all
 select
+    'retrying',
+    'complete',
+    null,
+    q.request_id::text,
+    null,
+    q.attempts,
+    q.last_error ->> 'sqlstate',
+    q.last_error ->> 'message',
+    q.last_error ->> 'detail',
+    q.enqueued_at,
+    nullif(q.available_at, '-infinity'),
+    q.last_error ->> 'hint'
+from loci_private.completion_queue as q
+where q.last_error is not null
+union all
+select
     'broken',
     'source',
     s.name,
@@ -73,7 +90,7 @@ select
     'waiting',
     'gateway',
     null,
-    null,
+    h.chat_gateway,
     m.name,
     h.outages,
     h.error ->> 'sqlstate',
@@ -83,8 +100,8 @@ select
     h.cooldown_until,
     h.error ->> 'hint'
 from loci_private.model_health as h
-join loci.embedding_models as m on m.model_id = h.model_id
+left join loci.embedding_models as m on m.model_id = h.model_id
 where h.outages > 0;
 comment on view loci.failures is
-'Work that failed: parked until loci.retry_failures() or a change of its row; retrying by itself; a source whose table cannot be read any more; or all of a model, waiting for its gateway.';
+'Work that failed: parked until loci.retry_failures() or a change of its row; retrying by itself; a source whose table cannot be read any more; or all of a model, or all submitted completions (key: the gateway), waiting for a gateway.';
 grant select on loci.failures to loci_admin, loci_monitor;

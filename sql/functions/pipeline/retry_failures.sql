@@ -7,6 +7,7 @@ declare
     v_source integer;
     v_rows bigint;
     v_chunks bigint;
+    v_requests bigint;
 begin
     if retry_failures.source is not null then
         select s.source_id into v_source from loci_private.sources as s where s.name = retry_failures.source;
@@ -32,9 +33,21 @@ begin
     select r.model_id, r.chunk_id from replayed as r
     on conflict do nothing;
     get diagnostics v_chunks = row_count;
-    return v_rows + v_chunks;
+    with replayed as (
+        delete from loci_private.failures as f
+        where f.stage = 'complete' and v_source is null
+        returning f.request_id
+    ), again as (
+        update loci_private.requests as r set finished_at = null
+        from replayed as p where p.request_id = r.request_id
+        returning r.request_id
+    )
+    insert into loci_private.completion_queue (request_id)
+    select a.request_id from again as a;
+    get diagnostics v_requests = row_count;
+    return v_rows + v_chunks + v_requests;
 end $$;
 comment on function loci.retry_failures(text) is
-'Queue parked failures again, of one source or of all; returns how many. LC249 unknown source.';
+'Queue parked failures again, of one source or of all (submitted completions included); returns how many. LC249 unknown source.';
 revoke execute on function loci.retry_failures(text) from public;
 grant execute on function loci.retry_failures(text) to loci_admin;

@@ -16,7 +16,13 @@ comment on column loci.embedding_models.max_tokens is 'Longest text the model ta
 comment on column loci.embedding_models.quantization is
 'binary: the index holds one bit a dimension, and what it finds is compared by the whole vectors; none: whole vectors.';
 
+comment on table loci.model_prices is
+'What chat models cost, in USD for a million tokens, where the gateway does not say (LiteLLM does), and to estimate a call beforehand. Role loci_admin.';
+comment on column loci.model_prices.model is 'As the gateway knows it.';
+
 comment on table loci.organizations is 'Tenants. An organization is a scope: all of its members see the rows that live in it.';
+comment on column loci.organizations.chat_model is 'Chat model of its users; null: the setting chat_model.';
+comment on column loci.organizations.fallback_model is 'Asked once where that fails; null: the setting chat_fallback_model.';
 comment on column loci.organizations.embedding_model is 'Model of its rows; null: the default model.';
 comment on column loci.organizations.api_key_ref is 'Where the server finds its key: env:NAME or file:/path. Never the key itself.';
 comment on column loci.organizations.budget_usd_month is 'Most that may be spent in a month; null: no limit.';
@@ -86,3 +92,10 @@ comment on type loci.passage is 'One row of loci.search().';
 comment on table loci_private.cache is 'What was found out before; what is in it may go at any time.';
 comment on table loci_private.changes is 'Which transactions changed what searches in a scope find: what is cached from before is worthless.';
 comment on table loci_private.change_moments is 'Moments that tell which changes are older than anything cached.';
+comment on table loci_private.model_health is 'Gateways to be left alone for a while by an embedding model or by chat, and why.';
+comment on table loci_private.model_usage is 'What embedding has cost, a row a model and day.';
+comment on table loci_private.calls is 'The ledger of chat models, a partition a month; the drain writes it from the meter.';
+comment on table loci_private.spending is 'What organizations have spent on chat models, by month.';
+comment on table loci_private.call_texts is 'Texts of calls, while the setting chat_keep_texts is on.';
+comment on table loci_private.requests is 'Submitted completions and their results until they expire.';
+comment on table loci_private.completion_queue is 'Submitted completions that have no result yet.';

@@ -20,7 +20,10 @@ begin
         where n.nspname in ('loci', 'loci_private') and c.relkind in ('r', 'p', 'v', 'S')
             and pg_get_userbyid(c.relowner) <> 'loci_owner'
             -- Identity sequences follow their table.
-            and not exists (select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'i')
+            and not (
+                c.relkind = 'S'
+                and exists (select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'i')
+            )
     loop
         execute format('alter %s %s owner to loci_owner', v_object.kind, v_object.name);
     end loop;

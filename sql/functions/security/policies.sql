@@ -58,5 +58,6 @@ begin
     execute format('create policy removed on loci.documents for delete to loci_app using (%s)', v_visible);
 
     execute 'create policy seen on loci.settings for select to loci_app, loci_worker, loci_monitor using (true)';
+    execute 'create policy seen on loci.model_prices for select to loci_monitor using (true)';
     execute 'create policy seen on loci.embedding_models for select to loci_app, loci_monitor using (true)';
 end $$;

@@ -41,6 +41,8 @@ grant select, delete, insert (organization_id, name, kind, pattern, checksum, en
 update (kind, pattern, checksum, enabled, description)
 on loci.redaction_patterns to loci_admin;
 grant select on loci.embedding_models to loci_admin, loci_monitor;
+grant select, insert, update, delete on loci.model_prices to loci_admin;
+grant select on loci.model_prices to loci_monitor;
 
 -- Whoever configures may also run the drain.
 grant loci_worker to loci_admin;

@@ -207,12 +207,7 @@ class _Embedding:
         # What is added up in the database has to be a number there too.
         if isinstance(tokens, int) and 0 <= tokens < 1_000_000_000:
             self._outcome.tokens += tokens
-        try:
-            cost = float(answer.headers.get("x-litellm-response-cost", 0))
-        except ValueError:
-            return
-        if 0 <= cost < 1_000_000:
-            self._outcome.cost_usd += cost
+        self._outcome.cost_usd += answer.cost_usd or 0.0
 
 
 def _kind(error: LociError) -> Failure:

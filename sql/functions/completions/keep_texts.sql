@@ -1,0 +1,19 @@
+create or replace function loci_private.keep_texts(organization_id uuid, user_id uuid, texts jsonb)
+returns void
+language plpgsql volatile parallel unsafe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The answer is worth more than its copy.
+    if current_setting('transaction_read_only') = 'on' then
+        return;
+    end if;
+    insert into loci_private.call_texts (call_id, called_at, organization_id, user_id, messages, answer)
+    select t.call_id, to_timestamp(t.called_at), keep_texts.organization_id, keep_texts.user_id, t.messages, t.answer
+    from jsonb_to_recordset(keep_texts.texts) as t (call_id uuid, called_at double precision, messages jsonb, answer jsonb)
+    on conflict do nothing;
+end $$;
+comment on function loci_private.keep_texts(uuid, uuid, jsonb) is
+'Keep what was sent to a model, as it was sent, and what came back (setting chat_keep_texts).';
+revoke execute on function loci_private.keep_texts(uuid, uuid, jsonb) from public;
+grant execute on function loci_private.keep_texts(uuid, uuid, jsonb) to loci_worker;

@@ -13,6 +13,7 @@
 \ir schema/080_queues.sql
 \ir schema/090_chunks.sql
 \ir schema/095_search.sql
+\ir schema/120_memory.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -125,6 +126,7 @@
 \ir functions/search/vector_candidates.sql
 \ir functions/search/keyword_candidates.sql
 \ir functions/search/text_configs_of.sql
+\ir functions/search/question_vectors.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
 \ir functions/search/hidden_rows.sql
@@ -133,6 +135,22 @@
 \ir functions/search/models_of.sql
 \ir functions/search/search.sql
 \ir functions/search/visible_vectors.sql
+
+\ir functions/memory/lock_capacity.sql
+\ir functions/memory/memory_capacity.sql
+\ir functions/memory/source_place.sql
+\ir functions/memory/is_within.sql
+\ir functions/memory/check_lineage.sql
+\ir functions/memory/free_slot.sql
+\ir functions/memory/store_memory.sql
+\ir functions/memory/remember.sql
+\ir functions/memory/recall.sql
+\ir functions/memory/remove_memories.sql
+\ir functions/memory/forget.sql
+\ir functions/memory/shrink_memories.sql
+\ir functions/memory/set_capacity.sql
+\ir functions/memory/memory_stats.sql
+\ir functions/memory/sweep_memories.sql
 
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
@@ -162,4 +180,5 @@
 
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
+\ir jobs/memories.sql
 \ir jobs/reconcile.sql

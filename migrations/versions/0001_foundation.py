@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30aa92e63dbf05f92aaa2043d448ea443e70156add5e972990aa4ebeef712471"
+sql_hash = "5b55d29ba72f0eed3dbe33e4ee80ad8673a9505f3a783b5a924f5504137232f5"
 version = "0.1.0.dev0"
 
 

@@ -7,6 +7,8 @@ as $$
         'and ((select not exists (select from loci_private.row_queue as q where q.op in (''place'', ''truncate'', ''resync'')))'
         ' or (x.source_id not in (select h.source_id from loci_private.hidden_sources as h)'
         ' and x.row_id not in (select h.row_id from loci_private.hidden_rows as h)))'
+        -- Memories are recalled, never searched.
+        ' and x.source_id <> all(array(select s.source_id from loci_private.sources as s where s.internal))'
         || case when filter.sources is not null then ' and x.source_id = any(($1).sources)' else '' end
         || case when filter.metadata is not null or filter.since is not null or filter.until is not null then
             ' and exists (select from loci_private.source_rows as r where r.row_id = x.row_id'

@@ -30,13 +30,10 @@ as $$
 declare
     v_scopes uuid[] := loci.visible_scopes();
     v_sources integer[];
-    v_models integer[];
+    v_models integer[] := '{}';
     v_vectors text[] := '{}';
     v_words tsquery;
-    v_question text[];
-    v_model integer;
     v_unknown text;
-    v_message text;
 begin
     if search_text.query is null or btrim(search_text.query) = '' then
         raise exception 'the query is empty' using errcode = 'LC300', hint = 'Pass the question as text.';
@@ -52,11 +49,11 @@ begin
     if search_text.sources is not null then
         select array_agg(s.source_id) into v_sources
         from loci_private.sources as s
-        where s.name = any(search_text.sources);
+        where s.name = any(search_text.sources) and not s.internal;
         v_sources := coalesce(v_sources, '{}');
         select string_agg(format('"%s"', n), ', ') into v_unknown
         from unnest(search_text.sources) as n
-        where not exists (select from loci_private.sources as s where s.name = n);
+        where not exists (select from loci_private.sources as s where s.name = n and not s.internal);
         if v_unknown is not null then
             raise exception 'there is no source %', v_unknown
                 using errcode = 'LC249', hint = 'Sources are named when a table is watched; "documents" is built in.';
@@ -70,25 +67,9 @@ begin
         return;
     end if;
 
-    v_models := loci_private.models_of(v_scopes);
     if search_text.mode <> 'keyword' then
-        begin
-            v_question := loci_private.redacted(array[search_text.query], v_scopes);
-            foreach v_model in array v_models loop
-                v_vectors := v_vectors
-                    || loci_private.embed_texts(v_question, loci_private.query_config(v_model), 'query');
-            end loop;
-        exception when others then
-            -- Words still find things while a model is out of reach.
-            if search_text.mode = 'vector' then
-                raise;
-            end if;
-            get stacked diagnostics v_message = message_text;
-            raise notice 'searching by words only: %', v_message;
-            v_models := '{}';
-        end;
-    else
-        v_models := '{}';
+        select q.models, q.vectors into v_models, v_vectors
+        from loci_private.question_vectors(search_text.query, v_scopes, search_text.mode = 'vector') as q;
     end if;
     if search_text.mode <> 'vector' then
         v_words := loci_private.keyword_query(search_text.query, loci_private.text_configs_of(v_scopes));

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "5b55d29ba72f0eed3dbe33e4ee80ad8673a9505f3a783b5a924f5504137232f5"
+sql_hash = "d58570ef5e0418f1baec42bafd1643bdcf645e6ad7837e10493df58d82a0d8d7"
 version = "0.1.0.dev0"
 
 

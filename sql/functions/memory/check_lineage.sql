@@ -1,6 +1,6 @@
 create or replace function loci_private.check_lineage(derived_from jsonb, scope_id uuid, audience uuid [])
 returns void
-language plpgsql stable parallel unsafe
+language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable

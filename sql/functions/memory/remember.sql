@@ -32,7 +32,8 @@ begin
     end if;
     if octet_length(content) > v_longest then
         raise exception 'a memory of % bytes is too long', octet_length(content)
-            using errcode = 'LC601', hint = format('Keep it below %s bytes (setting memory_max_bytes); long texts belong in loci.documents.', v_longest);
+            using errcode = 'LC601',
+            hint = format('Keep it below %s bytes (setting memory_max_bytes); long texts belong in loci.documents.', v_longest);
     end if;
     if type is null or type not in ('working', 'episodic', 'semantic') then
         raise exception 'there is no type of memory "%"', coalesce(type, 'null')
@@ -66,5 +67,9 @@ begin
 end $$;
 comment on function loci.remember(text, text, uuid, jsonb, timestamptz, jsonb, double precision, text, uuid []) is
 'Keep a memory for the current user, or for a scope the user sees; returns its id. The same text again renews the memory; one of the same subject supersedes it; a full scope forgets its oldest. type: working, episodic or semantic; derived_from: [{"source", "key"}]. LC600 to LC609.';
-revoke execute on function loci.remember(text, text, uuid, jsonb, timestamptz, jsonb, double precision, text, uuid []) from public;
-grant execute on function loci.remember(text, text, uuid, jsonb, timestamptz, jsonb, double precision, text, uuid []) to loci_app, loci_admin;
+revoke execute on function loci.remember(
+    text, text, uuid, jsonb, timestamptz, jsonb, double precision, text, uuid []
+) from public;
+grant execute on function loci.remember(
+    text, text, uuid, jsonb, timestamptz, jsonb, double precision, text, uuid []
+) to loci_app, loci_admin;

@@ -68,3 +68,6 @@ comment on table loci_private.source_rows is 'One row a searchable row of a watc
 comment on table loci_private.chunks is 'Passages of those rows: what full-text search reads and what is embedded.';
 comment on table loci_private.model_health is 'Models whose gateway is to be left alone for a while, and why.';
 comment on table loci_private.model_usage is 'What embedding has cost, a row a model and day.';
+comment on table loci_private.memories is 'What is remembered for organizations, projects and users; a slot each.';
+comment on table loci_private.memory_lineage is 'The rows that memories were derived from.';
+comment on table loci_private.memory_capacities is 'Scopes that hold another number of memories than their level says.';

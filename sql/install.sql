@@ -18,6 +18,7 @@
 \ir schema/095_passages.sql
 \ir schema/100_caches.sql
 \ir schema/110_completions.sql
+\ir schema/120_memory.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -195,6 +196,7 @@
 \ir functions/search/model_for.sql
 \ir functions/search/nearest.sql
 \ir functions/search/similar_rows.sql
+\ir functions/search/question_vectors.sql
 \ir functions/search/search_text.sql
 \ir functions/search/fuse.sql
 \ir functions/search/hidden_rows.sql
@@ -236,6 +238,22 @@
 \ir functions/completions/usage.sql
 \ir functions/completions/job_calls.sql
 
+\ir functions/memory/lock_capacity.sql
+\ir functions/memory/memory_capacity.sql
+\ir functions/memory/source_place.sql
+\ir functions/memory/is_within.sql
+\ir functions/memory/check_lineage.sql
+\ir functions/memory/free_slot.sql
+\ir functions/memory/store_memory.sql
+\ir functions/memory/remember.sql
+\ir functions/memory/recall.sql
+\ir functions/memory/remove_memories.sql
+\ir functions/memory/forget.sql
+\ir functions/memory/shrink_memories.sql
+\ir functions/memory/set_capacity.sql
+\ir functions/memory/memory_stats.sql
+\ir functions/memory/sweep_memories.sql
+
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/index_builds.sql
@@ -275,4 +293,5 @@
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
 \ir jobs/indexes.sql
+\ir jobs/memories.sql
 \ir jobs/reconcile.sql

@@ -17,6 +17,8 @@ create table loci_private.sources (
     chunk_overlap integer not null check (chunk_overlap between 0 and chunk_tokens / 2),
     on_update text not null check (on_update in ('serve_old', 'hide')),
     watched boolean not null default true,
+    -- Found by functions of its own only, never by loci.search().
+    internal boolean not null default false,
     broken_since timestamptz,
     broken_error text,
     created_at timestamptz not null default now()

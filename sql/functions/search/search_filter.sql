@@ -13,10 +13,10 @@ begin
     if search_filter.sources is not null then
         select coalesce(array_agg(s.source_id), '{}') into v_sources
         from loci_private.sources as s
-        where s.name = any(search_filter.sources);
+        where s.name = any(search_filter.sources) and not s.internal;
         select string_agg(format('"%s"', n), ', ') into v_unknown
         from unnest(search_filter.sources) as n
-        where not exists (select from loci_private.sources as s where s.name = n);
+        where not exists (select from loci_private.sources as s where s.name = n and not s.internal);
         if v_unknown is not null then
             raise exception 'there is no source %', v_unknown
                 using errcode = 'LC249', hint = 'Sources are named when a table is watched; "documents" is built in.';

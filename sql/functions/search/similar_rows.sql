@@ -39,7 +39,7 @@ begin
     select r.row_id, (loci_private.assignment_of(r.organization_id)).active_model into v_row, v_model
     from loci_private.source_rows as r
     join loci_private.sources as s on s.source_id = r.source_id
-    where s.name = similar_rows.source and r.key = similar_rows.key
+    where s.name = similar_rows.source and not s.internal and r.key = similar_rows.key
         and loci.is_visible(r.scope_id, r.audience, v_everything.scopes, v_everything.principals)
         and r.source_id not in (select h.source_id from loci_private.hidden_sources as h)
         and r.row_id not in (select h.row_id from loci_private.hidden_rows as h);

@@ -99,3 +99,6 @@ comment on table loci_private.spending is 'What organizations have spent on chat
 comment on table loci_private.call_texts is 'Texts of calls, while the setting chat_keep_texts is on.';
 comment on table loci_private.requests is 'Submitted completions and their results until they expire.';
 comment on table loci_private.completion_queue is 'Submitted completions that have no result yet.';
+comment on table loci_private.memories is 'What is remembered for organizations, projects and users; a slot each.';
+comment on table loci_private.memory_lineage is 'The rows that memories were derived from.';
+comment on table loci_private.memory_capacities is 'Scopes that hold another number of memories than their level says.';

@@ -16,4 +16,11 @@ begin
             context => 'title', title => 'title', mime_type => 'mime_type'
         );
     end if;
+    if not exists (select from loci_private.sources as s where s.relation = 'loci_private.memories'::regclass) then
+        perform loci.watch(
+            'loci_private.memories', name => 'memories', content => 'content',
+            scope => 'case when superseded_at is null then scope_id end', audience => 'audience', context => 'subject'
+        );
+        update loci_private.sources as s set internal = true where s.name = 'memories';
+    end if;
 end $$;

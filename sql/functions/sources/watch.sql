@@ -34,7 +34,9 @@ begin
         raise exception 'there is no such table' using errcode = 'LC240', hint = 'Pass the table as ''schema.name''::regclass.';
     end if;
     perform loci_private.require_owner(relation);
-    if v_kind not in ('r', 'p') or v_persistence = 't' or v_schema in ('pg_catalog', 'information_schema', 'loci_private') then
+    if v_kind not in ('r', 'p') or v_persistence = 't' or v_schema in ('pg_catalog', 'information_schema')
+        or (v_schema = 'loci_private' and v_table <> 'memories')
+    then
         raise exception '% cannot be watched', relation
             using errcode = 'LC241', detail = 'It is not an ordinary or partitioned table.',
             hint = 'Watch the table that a view or foreign table reads from.';

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "a49d87037a3387ba75bd342752b553da1896e6e9cb18fc2a5632c41ca7c1e57f"
+sql_hash = "9dfd2eb516b7a7117692a0adbb70002d5b9c474df02600fae6942152a7e35a63"
 version = "0.1.0.dev0"
 
 

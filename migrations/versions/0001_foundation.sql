@@ -61,10 +61,7 @@ create table loci_private.gateways (
     api_key_ref text check (api_key_ref ~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$'),
     max_concurrency integer not null default 5 check (max_concurrency between 1 and 100),
     requests_per_minute integer not null default 60 check (requests_per_minute between 1 and 1000000),
-    timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600),
-    -- The minute that requests are being counted in.
-    minute timestamptz not null default '-infinity',
-    minute_requests integer not null default 0
+    timeout_seconds integer not null default 30 check (timeout_seconds between 1 and 600)
 );
 
 create table loci.embedding_models (
@@ -84,13 +81,16 @@ create table loci.embedding_models (
 );
 create index on loci.embedding_models (gateway);
 
--- The gateway's state as each model sees it: until when to leave it alone, and why.
+-- The gateway's state as each embedding model, or chat, sees it: until when to leave it alone, and why.
 create table loci_private.model_health (
-    model_id integer not null primary key references loci.embedding_models (model_id) on delete cascade,
+    subject text not null primary key generated always as (coalesce('model ' || model_id::text, 'chat ' || chat_gateway)) stored,
+    model_id integer unique references loci.embedding_models (model_id) on delete cascade,
+    chat_gateway text unique references loci_private.gateways (gateway) on delete cascade,
     cooldown_until timestamptz not null,
     outages integer not null default 0,
     error jsonb,
-    since timestamptz not null
+    since timestamptz not null,
+    check (num_nonnulls(model_id, chat_gateway) = 1)
 );
 
 -- What embedding has cost, a row a model and day.
@@ -254,6 +254,8 @@ create table loci_private.sources (
     chunk_overlap integer not null check (chunk_overlap between 0 and chunk_tokens / 2),
     on_update text not null check (on_update in ('serve_old', 'hide')),
     watched boolean not null default true,
+    -- Found by functions of its own only, never by loci.search().
+    internal boolean not null default false,
     broken_since timestamptz,
     broken_error text,
     created_at timestamptz not null default now()
@@ -330,11 +332,12 @@ create index on loci_private.embed_queue (chunk_id);
 -- Work that failed too often: parked here until somebody replays it or its row changes.
 create table loci_private.failures (
     failure_id bigint generated always as identity primary key,
-    stage text not null check (stage in ('split', 'embed')),
-    source_id integer not null,
+    stage text not null check (stage in ('split', 'embed', 'complete')),
+    source_id integer,
     key text not null,
     op text,
     chunk_id bigint,
+    request_id uuid,
     model_id integer references loci.embedding_models (model_id) on delete cascade,
     attempts integer not null,
     error jsonb not null,
@@ -344,6 +347,7 @@ create table loci_private.failures (
 create index on loci_private.failures (source_id, key);
 create index on loci_private.failures (chunk_id);
 create index on loci_private.failures (model_id);
+create index on loci_private.failures (request_id);
 -- One row a searchable source row. version: the newest queue_id whose content is in the chunks; placed_version: the
 -- newest whose scope and audience are. redaction: marker of what was redacted when it was split.
 create table loci_private.source_rows (
@@ -558,4 +562,141 @@ create table loci_private.job_definitions (
     job text not null primary key,
     schedule text,
     command text not null
+);
+-- Prices of chat models, for gateways that do not name the cost of an answer themselves. USD for a million tokens.
+create table loci.model_prices (
+    model text not null primary key check (btrim(model) <> ''),
+    input_usd numeric not null check (input_usd >= 0 and input_usd < 1000000),
+    output_usd numeric not null check (output_usd >= 0 and output_usd < 1000000)
+);
+
+-- Every call of a chat model that was made, whatever became of its transaction: rows come from the meter (meter.py).
+-- Whoever was deleted stays in the books; no foreign keys.
+create table loci_private.calls (
+    call_id uuid not null,
+    request_id uuid not null,
+    called_at timestamptz not null,
+    organization_id uuid,
+    user_id uuid,
+    purpose text not null,
+    gateway text not null,
+    model text not null,
+    fallback boolean not null,
+    status text not null check (status in ('ok', 'error', 'cancelled', 'lost')),
+    sqlstate text,
+    tokens_in integer,
+    tokens_out integer,
+    cost_usd numeric,
+    cost_estimated boolean not null default false,
+    latency_ms integer,
+    trace_id text,
+    primary key (call_id, called_at)
+) partition by range (called_at);
+create index on loci_private.calls (organization_id, called_at);
+create index on loci_private.calls (called_at);
+
+-- What an organization has spent in a month, as far as it is in loci_private.calls.
+create table loci_private.spending (
+    organization_id uuid not null,
+    month date not null,
+    cost_usd numeric not null,
+    primary key (organization_id, month)
+);
+
+-- What was sent and answered, only while the setting chat_keep_texts is on; it goes with its user or organization.
+create table loci_private.call_texts (
+    call_id uuid not null primary key,
+    called_at timestamptz not null,
+    organization_id uuid references loci.organizations (organization_id) on delete cascade,
+    user_id uuid references loci.users (user_id) on delete cascade,
+    messages jsonb not null,
+    answer jsonb
+);
+create index on loci_private.call_texts (organization_id);
+create index on loci_private.call_texts (user_id);
+create index on loci_private.call_texts (called_at);
+
+-- Completions that somebody submitted, with their results until these expire.
+create table loci_private.requests (
+    request_id uuid not null primary key default gen_random_uuid(),
+    organization_id uuid references loci.organizations (organization_id) on delete cascade,
+    user_id uuid references loci.users (user_id) on delete cascade,
+    request jsonb not null,
+    result jsonb,
+    submitted_at timestamptz not null,
+    finished_at timestamptz
+);
+create index on loci_private.requests (organization_id);
+create index on loci_private.requests (user_id, finished_at);
+create index on loci_private.requests (finished_at);
+
+create table loci_private.completion_queue (
+    queue_id bigint generated always as identity primary key,
+    request_id uuid not null unique references loci_private.requests (request_id) on delete cascade,
+    attempts integer not null default 0,
+    available_at timestamptz not null default '-infinity',
+    leased_at timestamptz,
+    lease uuid,
+    last_error jsonb,
+    enqueued_at timestamptz not null default now()
+);
+
+-- A parked request is gone with it.
+alter table loci_private.failures
+add foreign key (request_id) references loci_private.requests (request_id) on delete cascade;
+-- A scope has as many slots as its capacity, and no two memories share one: so a scope can never hold more than that,
+-- whoever writes at the same time, and nobody has to wait to be counted.
+create table loci_private.memories (
+    memory_id bigint generated always as identity primary key,
+    organization_id uuid,
+    scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
+    slot integer not null check (slot >= 0),
+    audience uuid[],
+    memory_type text not null check (memory_type in ('working', 'episodic', 'semantic')),
+    subject text,
+    content text not null check (content ~ '\S'),
+    -- Of the text with its case and white space folded.
+    content_hash bytea not null,
+    importance real not null check (importance between 0 and 1),
+    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    -- Somebody said so, not only a source that it was derived from.
+    stated boolean not null,
+    mentions integer not null default 1,
+    created_by uuid references loci.users (user_id) on delete set null,
+    created_at timestamptz not null,
+    -- When it was last said again; age counts from here.
+    renewed_at timestamptz not null,
+    expires_at timestamptz,
+    -- A newer memory says otherwise: kept as history, never recalled.
+    superseded_at timestamptz,
+    superseded_by bigint references loci_private.memories (memory_id) on delete set null,
+    -- Compared with its neighbours in meaning.
+    compared boolean not null default false,
+    unique (scope_id, slot)
+);
+create unique index memories_once on loci_private.memories (scope_id, memory_type, content_hash, audience)
+nulls not distinct where superseded_at is null;
+create index memories_subject on loci_private.memories (scope_id, lower(subject))
+where subject is not null and superseded_at is null;
+create index on loci_private.memories (scope_id, renewed_at);
+create index on loci_private.memories (scope_id, superseded_at) where superseded_at is not null;
+create index on loci_private.memories (scope_id, expires_at) where expires_at is not null;
+create index on loci_private.memories (superseded_by);
+create index on loci_private.memories (created_by);
+
+-- What a memory was derived from: rows of sources by name and key; documents, messages, memories and watched tables alike.
+create table loci_private.memory_lineage (
+    memory_id bigint not null references loci_private.memories (memory_id) on delete cascade,
+    source text not null,
+    key text not null,
+    -- The memory stands for the row, which is gone on purpose: summarised, or evicted.
+    consumed boolean not null default false,
+    primary key (memory_id, source, key)
+);
+create index on loci_private.memory_lineage (source, key);
+
+-- How many memories a scope may hold where that differs from its level's setting.
+create table loci_private.memory_capacities (
+    scope_id uuid not null primary key references loci_private.scopes (scope_id) on delete cascade,
+    capacity integer not null check (capacity between 0 and 100000)
 );

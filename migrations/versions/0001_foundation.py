@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "e26d79ab6f9192337c68e991035b2e68bb69fc02f14cb60e18bc3089ad12f123"
+sql_hash = "67e3a03e13f29b8586873c2aaf2e24318895927f3b84c8f80baac28ca6429c19"
 version = "0.1.0.dev0"
 
 

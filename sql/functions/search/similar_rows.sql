@@ -45,7 +45,7 @@ begin
         and r.row_id not in (select h.row_id from loci_private.hidden_rows as h);
     if v_row is null then
         raise exception 'you see no row "%" in a source "%"', similar_rows.key, similar_rows.source
-            using errcode = 'LC304', hint = 'Pass source and key as loci.search() returns them.';
+            using errcode = 'LC304', hint = 'Pass source and key as a search returns them.';
     end if;
     if v_model is not null then
         -- What its passages have in common.
@@ -56,7 +56,7 @@ begin
     end if;
     if v_vector is null or not public.l2_norm(v_vector) > 0 then
         raise exception 'row "%" of source "%" has no vectors yet', similar_rows.key, similar_rows.source
-            using errcode = 'LC307', hint = 'loci.drain() makes them; select * from loci.progress shows how far it is.';
+            using errcode = 'LC307', hint = 'The next drain makes them; select * from loci.progress shows how far it is.';
     end if;
     v_want := 2 * similar_rows.k + v_own;
     loop

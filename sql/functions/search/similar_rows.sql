@@ -56,7 +56,7 @@ begin
     end if;
     if v_vector is null or not public.l2_norm(v_vector) > 0 then
         raise exception 'row "%" of source "%" has no vectors yet', similar_rows.key, similar_rows.source
-            using errcode = 'LC307', hint = 'The next drain makes them; select * from loci.progress shows how far it is.';
+            using errcode = 'LC307', hint = 'The drain makes them; select * from loci.progress shows how far it is.';
     end if;
     v_want := 2 * similar_rows.k + v_own;
     loop

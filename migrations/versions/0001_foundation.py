@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "67e3a03e13f29b8586873c2aaf2e24318895927f3b84c8f80baac28ca6429c19"
+sql_hash = "a49d87037a3387ba75bd342752b553da1896e6e9cb18fc2a5632c41ca7c1e57f"
 version = "0.1.0.dev0"
 
 

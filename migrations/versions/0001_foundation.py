@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "988c5be1f891cdc4eac492f59e2c9b944dbbd8107a7ab25316fcf91d778cc45e"
+sql_hash = "eeb89daa368ad62ff43706762f33ee906afd65c9f9e2c7018bcf50d6f9938836"
 version = "0.1.0.dev0"
 
 

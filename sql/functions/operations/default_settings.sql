@@ -30,7 +30,7 @@ insert into loci.settings (name, kind, default_value, minimum, maximum, descript
 ('ingest_max_seconds', 'real', '60', 1, 86400, 'loci.ingest_file() gives up on a file after this many seconds.'),
 ('text_search_config', 'text', 'english', null, null,
     'PostgreSQL text search configuration of the full-text arm; organizations may set their own in settings.'),
-('keyword_candidates', 'integer', '2000', 100, 100000,
+('keyword_candidates', 'integer', '1000', 100, 100000,
     'About how many chunks the full-text arm looks at for a question; the more, the surer and the slower.'),
 ('vector_weight', 'real', '0.3', 0, 100, 'Weight of meaning (vectors) in hybrid search.'),
 ('keyword_weight', 'real', '0.7', 0, 100, 'Weight of words (full text) in hybrid search.'),

@@ -39,7 +39,7 @@ begin
                 select sum(g.weight * ts_rank(''{1,1,1,1}'', l.lexemes, g.words))
                 from unnest(($2).rough, ($2).rough_weights) as g (words, weight)
             ) / (1.2 + length(l.lexemes) / ($2).mean_length) desc, f.chunk_id
-            limit greatest($3, 300)
+            limit greatest($3, 200)
         ), best as (
             select p.chunk_id, s.score
             from promising as p

@@ -92,7 +92,8 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
         },
         notes=[
             "hand-written: the quicker of an exact scan and HNSW with iterative scan, its ef_search the smallest that reaches "
-            f"a recall of {RECALL} for this user; it also reads each passage, as loci.search_vector() does.",
+            f"a recall of {RECALL} for this user, found with hindsight by these very queries; "
+            "it also reads each passage, as loci.search_vector() does.",
             "CPU ms: median time on the processor of the server's process, which other work of the machine does not prolong; "
             "ratio: of these. median ms, p95 ms: as the client sees it. No statement runs in parallel.",
             "recall: against an exact answer computed outside the database.",

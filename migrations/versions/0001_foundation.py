@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "35d42648ba4b3b6f185e7e51f5f58dcb3d035f6517ced93908a8b1919932d6d9"
+sql_hash = "a49d87037a3387ba75bd342752b553da1896e6e9cb18fc2a5632c41ca7c1e57f"
 version = "0.1.0.dev0"
 
 

@@ -379,9 +379,14 @@ JUSTIFIED = (
         "its condition is filter_sql()'s, or one of two constants",
     ),
     (
-        r"(loci_private\.(fuse|search_text)|loci\.explain_search)\(.*",
+        r"(loci_private\.(keyword_candidates|search_text)|loci\.explain_search)\(.*",
         r"warning: target type is different .*",
         "an array appended to in a loop",
+    ),
+    (
+        r"loci_private\.fuse\(.*",
+        r"(error: record .* is not assigned yet|warning: cannot determinate a result of dynamic SQL)",
+        "the statement is put together for the models that are asked",
     ),
     (r"loci_private\.check_schedule\(.*", r"warning: target type is different .*", "pieces of text that are numbers"),
 )

@@ -35,7 +35,10 @@ declare
     v_near integer := 2 * fuse.k;
     v_vector_weight double precision := loci.setting('vector_weight')::float8;
     v_keyword_weight double precision := loci.setting('keyword_weight')::float8;
-    v_found record;
+    v_best jsonb;
+    v_passages bigint;
+    v_told bigint;
+    v_found bigint;
 begin
     loop
         execute format(
@@ -56,7 +59,7 @@ begin
             -- Whatever one arm found, the other one judges as well.
             ), judged as materialized (
                 select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
-                    sha256(convert_to(btrim(lower(regexp_replace(c.content, ''[^[:alnum:]]+'', '' '', ''g''))), ''UTF8'')) as told
+                    sha256(convert_to(btrim(lower(regexp_replace(concat_ws('' '', c.context, c.content), ''[^[:alnum:]]+'', '' '', ''g''))), ''UTF8'')) as told
                 from pool as p
                 join loci_private.chunks as c on c.chunk_id = p.chunk_id
                 left join lateral (%1$s) as n on true
@@ -100,11 +103,11 @@ begin
             from best as b',
             loci_private.similarity_sql(fuse.models, 'p.chunk_id', '$2'),
             loci_private.word_score_sql('c.lexemes', '$3')
-        ) into v_found using
+        ) into v_best, v_passages, v_told, v_found using
             fuse.models, fuse.vectors, fuse.words, fuse.filter, fuse.merge, fuse.min_similarity, v_want,
             v_vector_weight, v_keyword_weight, fuse.k, v_near;
         -- Copies and neighbours took the place of others.
-        exit when v_found.passages >= fuse.k or (v_found.found < v_want and v_found.told <= v_near) or v_want >= 20000;
+        exit when v_passages >= fuse.k or (v_found < v_want and v_told <= v_near) or v_want >= 20000;
         v_want := 4 * v_want;
         v_near := 4 * v_near;
     end loop;
@@ -112,7 +115,7 @@ begin
     select s.name, r.key, b.chunk_id, c.ordinal,
         case when cardinality(b.chunks) = 1 then c.content else loci_private.joined(b.chunks) end,
         r.title, c.scope_id, r.metadata || c.metadata, b.score::real, b.similarity::real, b.vector_rank, b.keyword_rank
-    from jsonb_to_recordset(v_found.best) as b (
+    from jsonb_to_recordset(v_best) as b (
         chunk_id bigint, chunks bigint [], score float8, similarity float8, vector_rank integer, keyword_rank integer
     )
     join loci_private.chunks as c on c.chunk_id = b.chunk_id

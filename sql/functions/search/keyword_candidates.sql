@@ -15,8 +15,8 @@ declare
     v_most integer := greatest(loci.setting('keyword_candidates')::integer, keyword_candidates.want);
     v_sql text;
     v_match tsquery;
-    v_ids bigint[] := '{}';
-    v_ranks double precision[] := '{}';
+    v_ids bigint[] := array[]::bigint[];
+    v_ranks double precision[] := array[]::double precision[];
     v_more_ids bigint[];
     v_more_ranks double precision[];
 begin

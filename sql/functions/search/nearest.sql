@@ -19,7 +19,7 @@ returns table (
     vector_rank integer,
     keyword_rank integer
 )
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -29,7 +29,7 @@ begin
     perform loci_private.check_k(nearest.k);
     if nearest.query is null or not public.l2_norm(nearest.query) > 0 then
         raise exception 'the vector is %', case when nearest.query is null then 'null' else 'all zeros' end
-            using errcode = 'LC305', hint = 'loci.embed(text) makes one.';
+            using errcode = 'LC305', hint = 'The function loci.embed makes one.';
     end if;
     v_model := loci_private.model_for(nearest.model, (nearest.filter).scopes);
     if v_model.model_id is null or cardinality((nearest.filter).scopes) = 0 then
@@ -38,7 +38,7 @@ begin
     if public.vector_dims(nearest.query) <> v_model.dimensions then
         raise exception 'the vector has % dimensions, those of model "%" have %',
             public.vector_dims(nearest.query), v_model.name, v_model.dimensions
-            using errcode = 'LC305', hint = format('loci.embed(text, model => %L) makes one that fits.', v_model.name);
+            using errcode = 'LC305', hint = format('The function loci.embed makes one that fits with model => %L.', v_model.name);
     end if;
     return query
     select s.name, r.key, c.chunk_id, c.ordinal, c.content, r.title, c.scope_id, r.metadata || c.metadata,

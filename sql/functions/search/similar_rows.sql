@@ -19,7 +19,7 @@ returns table (
     vector_rank integer,
     keyword_rank integer
 )
-language plpgsql volatile parallel unsafe
+language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -45,18 +45,18 @@ begin
         and r.row_id not in (select h.row_id from loci_private.hidden_rows as h);
     if v_row is null then
         raise exception 'you see no row "%" in a source "%"', similar_rows.key, similar_rows.source
-            using errcode = 'LC304', hint = 'Pass source and key as loci.search() returns them.';
+            using errcode = 'LC304', hint = 'Pass source and key as a search returns them.';
     end if;
     if v_model is not null then
         -- What its passages have in common.
         execute format(
-            'select public.l2_normalize(public.avg(x.embedding)), count(*) from loci_private.%I as x where x.row_id = $1',
-            loci_private.model_table(v_model)
-        ) into v_vector, v_own using v_row;
+            'select public.l2_normalize(public.avg(x.embedding)), count(*) from loci_private.%I as x where x.row_id = $2 and %s',
+            loci_private.model_table(v_model), loci_private.filter_sql(v_everything, false)
+        ) into v_vector, v_own using v_everything, v_row;
     end if;
     if v_vector is null or not public.l2_norm(v_vector) > 0 then
         raise exception 'row "%" of source "%" has no vectors yet', similar_rows.key, similar_rows.source
-            using errcode = 'LC307', hint = 'loci.drain() makes them; select * from loci.progress shows how far it is.';
+            using errcode = 'LC307', hint = 'The drain makes them; select * from loci.progress shows how far it is.';
     end if;
     v_want := 2 * similar_rows.k + v_own;
     loop

@@ -76,6 +76,9 @@ comment on table loci_private.leases is
 comment on table loci_private.failures is 'Work that failed too often.';
 comment on table loci_private.source_rows is 'One row a searchable row of a watched table: where it lives, which version of it is indexed.';
 comment on table loci_private.chunks is 'Passages of those rows: what full-text search reads and what is embedded.';
+comment on table loci_private.text_statistics is 'How much text a scope has; changed: chunks stored since its words were counted.';
+comment on table loci_private.word_counts is 'In how many chunks of a scope a word is: how much it weighs in full-text search.';
+comment on table loci_private.text_changes is 'Chunks stored since words were counted.';
 comment on table loci_private.model_health is 'Models whose gateway is to be left alone for a while, and why.';
 comment on table loci_private.model_usage is 'What embedding has cost, a row a model and day.';
 comment on type loci.passage is 'One row of loci.search().';

@@ -1068,10 +1068,17 @@ def test_nobody_sees_a_row_more_or_less(db: Database) -> None:
     print(f"{lived_in.steps} steps, {lived_in.looks} looks of a user in {seconds:.0f} s; doors: {doors}")
 
 
-def replaced(function: str, text: str, by: str) -> str:
-    return f"do $do$ begin execute replace(pg_get_functiondef('{function}'::regproc), $old${text}$old$, $new${by}$new$); end $do$"
+def replaced(text: str, by: str, source: str = "pg_get_functiondef({}::regproc)", *, name: str) -> str:
+    """Statement that makes a function (or what source tells the definition of) again, with other words in one place."""
+    definition = f"({source.format(repr(name))})"
+    return f"""do $do$
+    begin
+        assert strpos({definition}, $old${text}$old$) > 0, 'there is no such text in {name}';
+        execute replace({definition}, $old${text}$old$, $new${by}$new$);
+    end $do$"""
 
 
+_VIEW = "'create or replace view ' || {0} || ' as ' || pg_get_viewdef({0}::regclass)"
 # Faults that must be noticed: what is broken, how, and what is said then.
 FAULTS = {
     "an audience is for everybody": (
@@ -1080,16 +1087,16 @@ FAULTS = {
         "LEAK|loci.documents",
     ),
     "private projects are open": (
-        replaced("loci_private.scopes_of", "p.visibility = 'organization'", "p.visibility <> 'team'"),
+        replaced("= 'organization'::text", "<> 'team'::text", _VIEW, name="loci_private.user_scopes"),
         "scopes",
     ),
     "marks hide nothing": (
         "create or replace view loci_private.hidden_rows as select 0::bigint as row_id where false; "
-        + replaced("loci_private.place_rows", "<> 'read committed'", "is not null"),
+        + replaced("<> 'read committed'", "is not null", name="loci_private.place_rows"),
         "LEAK",
     ),
     "old metadata stay with new text": (
-        replaced("loci_private.store_row", "metadata = excluded.metadata", "metadata = r.metadata"),
+        replaced("metadata = excluded.metadata", "metadata = r.metadata", name="loci_private.store_row"),
         "texts are mixed up",
     ),
     "a policy is too wide": (
@@ -1098,9 +1105,9 @@ FAULTS = {
     ),
     "words find less": (
         replaced(
-            "loci_private.keyword_candidates",
-            "x.lexemes @@ $2 and",
-            "x.lexemes @@ $2 and mod(length(x.content), 2) = 0 and",
+            "where x.lexemes @@",
+            "where mod(length(x.content), 2) = 0 and x.lexemes @@",
+            name="loci_private.keyword_candidates",
         ),
         "one arm only|MISSING|rows of",
     ),

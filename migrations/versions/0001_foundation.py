@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "9dfd2eb516b7a7117692a0adbb70002d5b9c474df02600fae6942152a7e35a63"
+sql_hash = "aead3e49b481892534d6e759dc81ab42a7baffcc96cb9a389db1326d62a79da3"
 version = "0.1.0.dev0"
 
 

@@ -185,7 +185,7 @@ def test_nothing_is_held_while_the_gateway_is_called(world: World, behaviour: fa
         world.db.execute("select pg_cancel_backend(%s)", drain.pid)
         cancelled = time.monotonic()
         drain.wait(20)
-        assert time.monotonic() - cancelled < 1.5
+        assert time.monotonic() - cancelled < 30, "half of what the gateway is given"
         assert isinstance(drain.error, psycopg.errors.QueryCanceled)
     assert world.untouched == 2 and leased(world.db, "embed_queue") == 0
     wait_until(lambda: world.server.connections == 0, "its connections are closed")
@@ -196,12 +196,12 @@ def test_nothing_is_held_while_the_gateway_is_called(world: World, behaviour: fa
 
 def test_a_hung_gateway_costs_no_more_than_its_time_out(world: World) -> None:
     world.small_batches(1)
-    world.limit(timeout_seconds=2, max_concurrency=1)
+    world.limit(timeout_seconds=5, max_concurrency=1)
     world.server.always(faults.hang)
     world.documents(*(f"text {n}" for n in range(5)))
     started = time.monotonic()
     world.drain(1)
-    assert time.monotonic() - started < 1 + 2 + 1
+    assert time.monotonic() - started < 4 * 5, "once, not for each text"
     assert world.untouched == 5
     # Also without time to find out more it is known that something is wrong.
     assert world.health is not None and world.health["outages"] == 1
@@ -297,8 +297,8 @@ def test_nobody_listens(world: World) -> None:
     world.server.stop()
     world.documents("one")
     started = time.monotonic()
-    world.drain(30)
-    assert time.monotonic() - started < 10
+    world.drain(60)
+    assert time.monotonic() - started < 50
     assert world.untouched
     (waiting,) = world.failures("waiting")
     assert waiting["code"] == "LC402"
@@ -442,14 +442,13 @@ def test_applications_notice_nothing_of_a_gateway_that_hangs(world: World) -> No
     world.drain()
     world.limit(timeout_seconds=3)
     world.server.always(faults.hang)
-    started = time.monotonic()
+    world.server.requests.clear()
     world.documents(*(f"lighthouse number {n}" for n in range(20)))
-    assert time.monotonic() - started < 2
+    assert world.server.requests == [], "an INSERT asks nobody"
     world.drain(1)
     assert world.health is not None
     world.db.execute("update loci_private.model_health set cooldown_until = loci_private.now() + interval '1 hour'")
     world.server.requests.clear()
-    started = time.monotonic()
     rows, notices = said_by(world, "select content from loci.search('lighthouse', k => 100)")
     assert len(rows) == 21 and len(notices) == 1 and "out of order" in notices[0]
     with pytest.raises(psycopg.Error) as failed:
@@ -458,14 +457,14 @@ def test_applications_notice_nothing_of_a_gateway_that_hangs(world: World) -> No
     with pytest.raises(psycopg.Error) as failed:
         said_by(world, "select loci.embed('lighthouse')")
     assert failed.value.sqlstate == "LC409"
-    assert time.monotonic() - started < 2
     assert world.server.requests == [], "they did not even try"
-    # Half open: it may be tried, but not for long.
+    # Half open: it may be tried, but nowhere near as long as a drain would wait.
+    world.db.execute("update loci_private.gateways set timeout_seconds = 100")
     world.db.execute("update loci_private.model_health set cooldown_until = loci_private.now()")
     started = time.monotonic()
     rows, notices = said_by(world, "select content from loci.search('lighthouse', k => 100)")
     assert len(rows) == 21 and "in time" in notices[0]
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 50
 
 
 def test_a_gateway_that_only_asks_to_slow_down_is_asked_questions(world: World) -> None:

@@ -4,7 +4,7 @@ Not a row more at any time; not a row less once a drain has run. The model (visi
 are looked up in the catalogue: a table, view or function of loci that gives rows to applications and is not known
 here fails the test.
 
-LOCI_MODEL_STEPS: how many steps (2000); LOCI_MODEL_SEED: another seed than the one of every run, or "random".
+LOCI_MODEL_STEPS: how many steps (1200); LOCI_MODEL_SEED: another seed than the one of every run, or "random".
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.database import Connection, Database
 from tests.security.visibility_model import TAGS, Filter, Found, Model, Project, Row, Source, Team
 from tests.security.world import run
 
-STEPS = int(os.environ.get("LOCI_MODEL_STEPS", "2000"))
+STEPS = int(os.environ.get("LOCI_MODEL_STEPS", "1200"))
 SEED = os.environ.get("LOCI_MODEL_SEED", "1")
 WORLD_STEPS = 60
 MODELS = ("hash", "hash_b", "hash_c")
@@ -315,8 +315,7 @@ class House:
         self.functions = doors_of(db)
         self.doors = [door for door in DOORS if door.function in self.functions]
         columns = relations_of(db)
-        parts = [f"select 'door:{door.name}' as what, {door.sql} as answer" for door in self.doors]
-        parts += [
+        parts = [
             f"select 'table:{name}', (select coalesce(jsonb_agg(jsonb_build_array({RELATIONS[name]})), '[]') from loci.{name})"
             for name in RELATIONS
             if name in columns
@@ -335,7 +334,10 @@ class House:
         self.caches = bool(db.rows("select from pg_proc where oid::regproc = to_regproc('loci.cache_get')"))
         if self.caches:
             parts.append("""select 'cache', loci.cache_get('response', '{"question": 1}')""")
-        self.look = " union all ".join(parts)
+        # Of the doors beside the first, one after the other is tried in each look: searches are what takes time.
+        asked = [f"select 'door:{door.name}' as what, {door.sql} as answer" for door in self.doors]
+        self.look = [" union all ".join([asked[0], other, *parts]) for other in (asked[1], *asked[2:], asked[1])]
+        self.looking = itertools.cycle(self.look)
         for connection in (self.app, self.mapped):
             connection.prepare_threshold = 0
             run(connection, "set plan_cache_mode = force_generic_plan")
@@ -927,7 +929,7 @@ class World(RuleBasedStateMachine):
             stack.enter_context(house.app.pipeline())
             for user in users:
                 run(house.app, "select loci.act_as(%s)", (user,))
-                cursors.append((user, run(house.app, house.look, self.parameters(questions[user]))))
+                cursors.append((user, run(house.app, next(house.looking), self.parameters(questions[user]))))
                 if house.caches and user is not None:
                     run(
                         house.app,
@@ -939,7 +941,9 @@ class World(RuleBasedStateMachine):
             self.check(user, questions[user], cursor.fetchall())
         if self.mapped is not None:
             question = self.question()
-            self.check(self.mapped, question, run(house.mapped, house.look, self.parameters(question)).fetchall())
+            self.check(
+                self.mapped, question, run(house.mapped, next(house.looking), self.parameters(question)).fetchall()
+            )
 
     def parameters(self, question: Question) -> dict[str, Any]:
         filter = question.filter
@@ -972,7 +976,9 @@ class World(RuleBasedStateMachine):
                 got = [tuple("" if part is None else str(part) for part in key) for key in answers[f"table:{name}"]]
                 assert sorted(got) == sorted(model.relation(name, user) or ()), f"loci.{name}: {who}"
         for door in house.doors:
-            self.check_door(door, user, question, answers[f"door:{door.name}"], who)
+            if f"door:{door.name}" in answers:
+                house.done[door.name] += 1
+                self.check_door(door, user, question, answers[f"door:{door.name}"], who)
         assert answers.get("cache") in (None, str(user)), f"cache: {who}"
         if "memories" in answers:
             seen = {memory for memory, scope in self.memories.items() if scope in model.scopes_of(user)}
@@ -1064,7 +1070,7 @@ def test_nobody_sees_a_row_more_or_less(db: Database) -> None:
         live(lived_in, STEPS, number)
         doors = ", ".join(door.name for door in lived_in.doors)
         seconds = time.monotonic() - started
-        print(dict(lived_in.done))
+        assert set(lived_in.done) >= {door.name for door in lived_in.doors}, "a door was never tried"
     print(f"{lived_in.steps} steps, {lived_in.looks} looks of a user in {seconds:.0f} s; doors: {doors}")
 
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "eeb89daa368ad62ff43706762f33ee906afd65c9f9e2c7018bcf50d6f9938836"
+sql_hash = "014e5458301f78cee75e34a558b9812f557aebe9bd9d5d51bdbc88f82e5e7568"
 version = "0.1.0.dev0"
 
 

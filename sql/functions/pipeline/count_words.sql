@@ -56,7 +56,8 @@ begin
     where w.chunks <> excluded.chunks;
     update loci_private.text_statistics as t
     set chunks = v_chunks, words = v_words, changed = 0
-    where t.scope_id = v_scope;
+    where t.scope_id = v_scope and v_chunks > 0;
+    delete from loci_private.text_statistics as t where t.scope_id = v_scope and v_chunks = 0;
     -- What a word weighs decides over ranks.
     perform loci_private.note_change(array[v_scope]);
     return true;

@@ -59,7 +59,7 @@ begin
             -- Whatever one arm found, the other one judges as well.
             ), judged as materialized (
                 select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
-                    sha256(convert_to(btrim(lower(regexp_replace(concat_ws('' '', c.context, c.content), ''[^[:alnum:]]+'', '' '', ''g''))), ''UTF8'')) as told
+                    sha256(convert_to(lower(regexp_replace(concat_ws('' '', c.context, c.content), ''[[:space:]]+'', '' '', ''g'')), ''UTF8'')) as told
                 from pool as p
                 join loci_private.chunks as c on c.chunk_id = p.chunk_id
                 left join lateral (%1$s) as n on true
@@ -82,7 +82,7 @@ begin
                     end as score
                 from scaled as s
             ), told as (
-                -- The same words again, differently set, are one passage.
+                -- The same text again, but for capitals and white space, is one passage. Signs matter: -5 is not 5.
                 select distinct on (s.told) s.* from scored as s order by s.told, s.score desc, s.chunk_id
             ), neighbours as (
                 select t.*, case when $5 then t.ordinal - row_number() over (partition by t.row_id order by t.ordinal) else t.chunk_id end as stretch

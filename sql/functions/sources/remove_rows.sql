@@ -32,6 +32,12 @@ begin
         where r.row_id = any(remove_rows.row_ids)
         for update of w skip locked
     );
+    -- What is gone is not to be counted much longer.
+    insert into loci_private.text_changes (scope_id, chunks)
+    select c.scope_id, count(*)
+    from loci_private.chunks as c
+    where c.row_id = any(remove_rows.row_ids) and c.audience is null
+    group by c.scope_id;
     delete from loci_private.source_rows as r where r.row_id = any(remove_rows.row_ids);
 end $$;
 comment on function loci_private.remove_rows(bigint []) is

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from matplotlib.figure import Figure
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from benchmarks import Result, median, percentile
+from benchmarks._plots import bars, limit
 
 _QUESTION = "what is written in document 5?"
 
@@ -171,3 +173,14 @@ def _writer(dsn: str, pgbench: str, seconds: int) -> subprocess.Popen[str]:
         "where name = 'Others';"
     )
     return _run(pgbench, dsn, script, 2 * seconds, 1)
+
+
+def plot(result: Result, figure: Figure) -> None:
+    axes = figure.subplots()
+    bars(
+        axes,
+        [str(row[0]) for row in result.rows],
+        [float(row[3]) for row in result.rows],
+        "statements a second, 2 clients",
+    )
+    limit(axes, 10000, "budget for a hit: 10,000 a second")

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 import psycopg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import Result, median, percentile
@@ -329,3 +330,16 @@ def _one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> A
     row = connection.execute(query.encode(), parameters or None).fetchone()
     assert row is not None
     return row[0]
+
+
+def plot(result: Result, figure: Figure) -> None:
+    axes = figure.subplots()
+    rows = [row for row in result.rows if row[0] == "glove"]
+    shares = [float(row[3]) for row in rows]
+    axes.plot(shares, [float(row[9]) for row in rows], "o-", label="CPU, as a multiple of hand-written SQL")
+    axes.plot(shares, [float(row[10]) for row in rows], "s-", label=f"recall@{K}")
+    axes.axhline(1.3, color="tab:red", linestyle="--", label="budget: 1.3 x hand-written")
+    axes.axhline(0.95, color="tab:gray", linestyle=":", label="recall 0.95")
+    axes.set_xscale("log")
+    axes.set_xlabel("vectors that the user sees, % of all")
+    axes.legend(frameon=False)

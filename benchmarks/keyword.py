@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
+from matplotlib.figure import Figure
 
 from benchmarks import Result, median, percentile
+from benchmarks._plots import bars, limit
 
 K = 10
 _VOCABULARY = 60_000
@@ -150,3 +152,10 @@ def _one(connection: psycopg.Connection[Any], query: str) -> Any:
     row = connection.execute(query.encode()).fetchone()
     assert row is not None
     return row[0]
+
+
+def plot(result: Result, figure: Figure) -> None:
+    axes = figure.subplots()
+    labels = [f"{row[0]}: {row[1]}" for row in result.rows]
+    bars(axes, labels, [float(row[3]) for row in result.rows], "milliseconds a query, 95th percentile")
+    limit(axes, 15, "budget of the full-text arm: 15 ms")

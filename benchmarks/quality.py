@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from matplotlib.figure import Figure
 
 from benchmarks import Result
+from benchmarks._plots import bars
 
 DEPTHS = (5, 10, 20)
 # Chunks asked for, so that 20 rows are among them.
@@ -355,3 +357,10 @@ def _stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)] + instead
     return word
+
+
+def plot(result: Result, figure: Figure) -> None:
+    axes = figure.subplots()
+    rows = [row for row in result.rows if row[1] == "all"]
+    column = result.columns.index("recall@10")
+    bars(axes, [f"{row[0]}: {row[3]}" for row in rows], [float(row[column]) for row in rows], "recall@10")

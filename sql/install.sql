@@ -30,8 +30,6 @@
 
 \ir functions/identity/is_visible.sql
 \ir functions/identity/organization_of.sql
-\ir functions/identity/user_scopes.sql
-\ir functions/identity/user_principals.sql
 \ir functions/identity/scopes_of.sql
 \ir functions/identity/principals_of.sql
 \ir functions/identity/identity_signature.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "aead3e49b481892534d6e759dc81ab42a7baffcc96cb9a389db1326d62a79da3"
+sql_hash = "b59ddc8b94b71afc90b0a4d0dfa3a7900c1db38f8408258e135f4b58049f4994"
 version = "0.1.0.dev0"
 
 

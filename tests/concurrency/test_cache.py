@@ -65,7 +65,8 @@ def compare(connection: Connection, user: UUID, question: str, k: int) -> tuple[
         before = connection.execute(now).fetchall()
         cached = connection.execute("select * from loci.search(%s, k => %s)", (question, k)).fetchall()
         plain = connection.execute(
-            "select * from loci_private.search_text(%s, %s, 'hybrid', null, null, null, null, null, null)",
+            "select * from loci_private.search_text(%s, %s, 'hybrid', null, null, null, null, null, null, false, false, "
+            "false)",
             (question, k),
         ).fetchall()
         still = connection.execute(now).fetchall() == before

@@ -23,7 +23,6 @@ import psycopg
 import pytest
 
 from loci_udfs.chunking import iter_split_document
-from loci_udfs.drain import _CONTEXT, _MARGIN
 from loci_udfs.extract import to_document
 from loci_udfs.tokens import get_tokenizer
 from tests.database import Connection, Database, People, embeddings_table, migrate, wait_until
@@ -489,22 +488,24 @@ def text(chance: random.Random) -> str | None:
 def expected_chunks(db: Database) -> dict[tuple[str, str, int], dict[str, Any]]:
     """By source, key and ordinal: what the drain has to have made of the tables, computed here."""
     config = {
-        row["name"]: row for row in db.rows("select name, chunk_tokens, chunk_overlap from loci.sources where watched")
+        row["name"]: row
+        for row in db.rows(
+            "select s.name, k.tokenizer, k.size, k.overlap from loci_private.sources as s "
+            "join loci_private.chunking_assignments as c on c.source_id = s.source_id "
+            "join loci_private.chunkings as k on k.chunking_id = c.active_chunking where s.watched"
+        )
     }
-    (model,) = db.rows("select tokenizer, max_tokens from loci.embedding_models where name = 'remote'")
-    tokenizer = get_tokenizer(model["tokenizer"])
     expected = {}
     for row in db.rows("select * from app.live"):
         if row["place"] is None or not row["body"]:
             continue
         source = config[row["source"]]
-        size = min(source["chunk_tokens"], max(model["max_tokens"] - _CONTEXT - _MARGIN, 50))
         for ordinal, chunk in enumerate(
             iter_split_document(
                 to_document(row["body"], "text/plain"),
-                chunk_tokens=size,
-                overlap_tokens=min(source["chunk_overlap"], size // 2),
-                tokenizer=tokenizer,
+                chunk_tokens=source["size"],
+                overlap_tokens=source["overlap"],
+                tokenizer=get_tokenizer(source["tokenizer"]),
             )
         ):
             passage = f"{row['context']}\n\n{chunk.content}" if row["context"] else chunk.content

@@ -56,7 +56,7 @@ def test_the_machinery_is_out_of_reach(db: Database, world: World) -> None:
     for statement in (
         "select * from loci_private.cache", "delete from loci_private.changes", "select * from loci_private.cache_counts()",
         "select nextval('loci_private.cache_search_hits')", "select loci_private.note_change(null)", "select * from loci.cache_stats",
-        "select loci.clear_cache()", "select loci_private.purge_caches()", "select * from loci_private.user_scopes",
+        "select loci.clear_cache()", "select loci_private.purge_caches()", "select loci_private.scopes_of(null)",
     ):  # fmt: skip
         with refused("42501"), db.acting(world.users["bob"]) as connection:
             run(connection, statement)

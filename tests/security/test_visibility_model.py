@@ -1086,7 +1086,6 @@ def replaced(text: str, by: str, source: str = "pg_get_functiondef({}::regproc)"
     end $do$"""
 
 
-_VIEW = "'create or replace view ' || {0} || ' as ' || pg_get_viewdef({0}::regclass)"
 # Faults that must be noticed: what is broken, how, and what is said then.
 FAULTS = {
     "an audience is for everybody": (
@@ -1095,7 +1094,7 @@ FAULTS = {
         "LEAK|loci.documents",
     ),
     "private projects are open": (
-        replaced("= 'organization'::text", "<> 'team'::text", _VIEW, name="loci_private.user_scopes"),
+        replaced("p.visibility = 'organization'", "p.visibility <> 'team'", name="loci_private.scopes_of"),
         "scopes",
     ),
     "marks hide nothing": (

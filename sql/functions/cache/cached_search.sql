@@ -28,9 +28,8 @@ begin
         v_user := loci.current_user_id();
     end if;
     if v_user is not null then
-        select array(select v.scope_id from loci_private.user_scopes as v where v.user_id = v_user order by v.scope_id),
-            array(select v.principal from loci_private.user_principals as v where v.user_id = v_user order by v.principal)
-        into v_visible, v_principals;
+        v_visible := loci_private.scopes_of(v_user);
+        v_principals := loci_private.principals_of(v_user);
         -- Each part stands in its own quotes: no value can pass for another part. A restored dump is another server's.
         v_key := sha256(convert_to(row(
             'search', v_user, v_visible, v_principals, timestamptz_send(pg_postmaster_start_time()),

@@ -4,9 +4,39 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Planned once a session, unlike a SQL function. Keys of caches are made of it: always the same order.
-    return array(select v.scope_id from loci_private.user_scopes as v where v.user_id = scopes_of.user_id order by v.scope_id);
+    -- Planned once a session, unlike a SQL function. Keys of caches are made of it: always the same order. No view in it:
+    -- pg_dump lets none be read while row-level security is on, and policies call this.
+    return array(
+        select s.scope_id
+        from (
+            select u.user_id as scope_id
+            from loci.users as u
+            where u.user_id = scopes_of.user_id
+            union all
+            select m.organization_id
+            from loci.organization_members as m
+            where m.user_id = scopes_of.user_id
+            union all
+            select p.project_id
+            from loci.organization_members as m
+            join loci.projects as p on p.organization_id = m.organization_id
+            where m.user_id = scopes_of.user_id
+                and (
+                    p.visibility = 'organization'
+                    or (
+                        p.visibility = 'team'
+                        and exists (
+                            select from loci.team_members as t where t.team_id = p.team_id and t.user_id = m.user_id
+                        )
+                    )
+                    or exists (
+                        select from loci.project_members as x where x.project_id = p.project_id and x.user_id = m.user_id
+                    )
+                )
+        ) as s
+        order by s.scope_id
+    );
 end $$;
 comment on function loci_private.scopes_of(uuid) is
-'Scopes a user may see, in their order: loci_private.user_scopes. Empty for an unknown user.';
+'Scopes a user may see, in their order: the user, their organizations, and the projects open to the organization, to their teams, or to them by name. Empty for an unknown user.';
 revoke execute on function loci_private.scopes_of(uuid) from public;

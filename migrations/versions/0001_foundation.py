@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "014e5458301f78cee75e34a558b9812f557aebe9bd9d5d51bdbc88f82e5e7568"
+sql_hash = "cc315a996fb62d154081d22cb0daa26e39b16e18f869c20c81fce8ba00cb10ae"
 version = "0.1.0.dev0"
 
 

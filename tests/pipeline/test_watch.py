@@ -752,7 +752,9 @@ def test_expressions_have_the_rights_of_the_owner_only(db: Database, people: Peo
 def footprint(db: Database) -> dict[str, Any]:
     """Everything in the catalogue and in Loci's tables that watching a table could leave behind."""
     # Words are counted again when enough has changed; here, now.
-    db.execute("insert into loci_private.text_changes (scope_id, chunks) select scope_id, 1000000 from loci_private.scopes")
+    db.execute(
+        "insert into loci_private.text_changes (scope_id, chunks) select scope_id, 1000000 from loci_private.scopes"
+    )
     while db.value("select loci_private.count_words()"):
         pass
     counts = {

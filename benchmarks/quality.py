@@ -52,13 +52,13 @@ class Question:
 
 @dataclass
 class Collection:
-    """context: of the watched table. held_out: places, or every other question, that nothing was tuned on."""
+    """context: of the watched table. first_part: by which choices were checked first."""
 
     name: str
     context: str
     rows: list[Row] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
-    tuned_on: Callable[[int, Question], bool] = lambda number, question: False
+    first_part: Callable[[int, Question], bool] = lambda number, question: False
 
 
 def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -109,8 +109,9 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
             "recall@k: share of a question's relevant rows among the first k distinct rows, averaged over the questions.",
             "BM25: in Python, k1 1.2, b 0.75, stop words, light stemming, over the text without its context.",
             "LoCoMo: context is the date of the session and the turn before. BEAM: date and role. Cranfield: the title.",
-            "Defaults were tuned on conversations 1 and 2 of LoCoMo, chat 1 of BEAM and every other question of Cranfield; "
-            "the rest is held out.",
+            "Part 1: conversations 1 and 2 of LoCoMo, chat 1 of BEAM, every other question of Cranfield; part 2: the rest.",
+            "Both parts were looked at while the defaults were chosen: BM25 on all of the data, the weights of fusion first on "
+            "part 1. Neither part is a clean test.",
         ],
     )
 
@@ -123,7 +124,7 @@ def locomo(folder: Path) -> Collection:
         "LoCoMo",
         "'[' || lead || '] ' || coalesce((select p.body from {0} as p where p.place = {0}.place "
         "and p.lead = {0}.lead and p.number = {0}.number - 1), '')",
-        tuned_on=lambda number, question: question.place in ("1", "2"),
+        first_part=lambda number, question: question.place in ("1", "2"),
     )
     names = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop"}
     for place, sample in enumerate(json.loads((folder / "conversations.json").read_text()), 1):
@@ -145,7 +146,7 @@ def locomo(folder: Path) -> Collection:
 
 
 def beam(folder: Path, chats: int) -> Collection:
-    found = Collection("BEAM", "lead", tuned_on=lambda number, question: question.place == "1")
+    found = Collection("BEAM", "lead", first_part=lambda number, question: question.place == "1")
     for place in range(1, chats + 1):
         chat = json.loads((folder / f"{place}.json").read_text())
         when = ""
@@ -161,7 +162,7 @@ def beam(folder: Path, chats: int) -> Collection:
 
 
 def cranfield(folder: Path) -> Collection:
-    found = Collection("Cranfield", "lead", tuned_on=lambda number, question: number % 2 == 0)
+    found = Collection("Cranfield", "lead", first_part=lambda number, question: number % 2 == 0)
     for number, document in enumerate(re.split(r"^\.I ", (folder / "cran.all.1400").read_text(), flags=re.M)[1:], 1):
         title = re.search(r"^\.T\n(.*?)^\.A", document, re.S | re.M)
         assert title is not None
@@ -288,7 +289,7 @@ def _evaluate(
                 answers[mode].append(list(dict.fromkeys(key for (key,) in found)))
     parts: dict[str, list[int]] = {"all": list(range(len(collection.questions)))}
     for number, question in enumerate(collection.questions):
-        parts.setdefault("tuned on" if collection.tuned_on(number, question) else "held out", []).append(number)
+        parts.setdefault("part 1" if collection.first_part(number, question) else "part 2", []).append(number)
         if question.category != "all":
             parts.setdefault(question.category, []).append(number)
     for part, numbers in parts.items():

@@ -13,6 +13,7 @@ as $$
 #variable_conflict use_column
 declare
     v_most integer := greatest(loci.setting('keyword_candidates')::integer, keyword_candidates.want);
+    v_filter loci_private.search_filter := keyword_candidates.filter;
     v_sql text;
     v_match tsquery;
     v_ids bigint[] := array[]::bigint[];
@@ -23,12 +24,14 @@ begin
     if (keyword_candidates.words).any_word is null then
         return;
     end if;
+    v_filter.required := null;
+    v_filter.excluded := null;
     v_sql := format(
         -- In three steps, each dearer and for fewer: the index, a rough guess, BM25.
         'with found as materialized (
             select x.chunk_id, x.lexemes
             from loci_private.chunks as x
-            where x.lexemes @@ $7 and x.chunk_id <> all($8) and %s and %s
+            where x.lexemes @@ $7 and x.chunk_id <> all($8) and %s and %s %s
             limit $6
         ), promising as materialized (
             select f.chunk_id, l.lexemes
@@ -36,10 +39,11 @@ begin
             -- Unpacked once.
             cross join lateral (select f.lexemes || ''''::tsvector as lexemes offset 0) as l
             order by (
-                select sum(g.weight * ts_rank(''{1,1,1,1}'', l.lexemes, g.words))
-                from unnest(($2).rough, ($2).rough_weights) as g (words, weight)
+                ($2).rough_weights[1] * ts_rank(''{1,1,1,1}'', l.lexemes, ($2).rough[1])
+                + coalesce(($2).rough_weights[2] * ts_rank(''{1,1,1,1}'', l.lexemes, ($2).rough[2]), 0)
+                + coalesce(($2).rough_weights[3] * ts_rank(''{1,1,1,1}'', l.lexemes, ($2).rough[3]), 0)
             ) / (1.2 + length(l.lexemes) / ($2).mean_length) desc, f.chunk_id
-            limit greatest($3, 200)
+            limit greatest(2 * $3, 100)
         ), best as (
             select p.chunk_id, s.score
             from promising as p
@@ -49,7 +53,7 @@ begin
         )
         select array_agg(b.chunk_id order by b.score desc, b.chunk_id), array_agg(b.score order by b.score desc, b.chunk_id)
         from best as b',
-        loci_private.filter_sql(keyword_candidates.filter),
+        loci_private.filter_sql(v_filter),
         case
             when keyword_candidates.min_similarity is null then 'true'
             else format(
@@ -57,6 +61,9 @@ begin
                 loci_private.similarity_sql(keyword_candidates.models, 'x.chunk_id', '$4')
             )
         end,
+        -- The text is at hand here: no list of all that match is needed.
+        case when (keyword_candidates.filter).required is not null then 'and x.lexemes @@ ($1).required ' else '' end
+        || case when (keyword_candidates.filter).excluded is not null then 'and not x.lexemes @@ ($1).excluded' else '' end,
         loci_private.word_score_sql('p.lexemes', '$2')
     );
     -- What the likely ones leave open is filled up with whatever has one of the words.

@@ -108,9 +108,10 @@ def _fill(connection: psycopg.Connection[Any], texts: list[str]) -> tuple[Any, A
         (scope, scope),
     )
     connection.execute(
-        "insert into loci_private.chunks (row_id, source_id, organization_id, scope_id, ordinal, content, text_hash, "
-        "token_count, lexemes, created_at, updated_at) "
-        "select r.row_id, r.source_id, r.organization_id, r.scope_id, 0, t.content, sha256(convert_to(t.content, 'UTF8')), "
+        "insert into loci_private.chunks (row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, "
+        "text_hash, token_count, lexemes, created_at, updated_at) "
+        "select r.row_id, r.source_id, (select c.active_chunking from loci_private.chunking_assignments as c "
+        "where c.source_id = r.source_id limit 1), r.organization_id, r.scope_id, 0, t.content, sha256(convert_to(t.content, 'UTF8')), "
         "100, loci_private.lexemes_of('english', null, t.content), now(), now() "
         "from sample as t join loci_private.source_rows as r on r.key = t.n::text"
     )

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "b59ddc8b94b71afc90b0a4d0dfa3a7900c1db38f8408258e135f4b58049f4994"
+sql_hash = "b71aefe05b4cc9de0fd06632c8d0396e8395da39552a94ef99765d15866270e7"
 version = "0.1.0.dev0"
 
 

@@ -197,7 +197,9 @@ def test_an_unknown_setting_is_refused(db: Database) -> None:
 
 def test_jobs_are_scheduled_once(cron_db: Database) -> None:
     jobs = {row["job"]: row for row in cron_db.rows("select * from loci.jobs")}
-    assert set(jobs) == {"loci calls", "loci drain 1", "loci reconcile", "loci housekeeping", "loci indexes"}
+    assert set(jobs) == {
+        f"loci {job}" for job in ("calls", "drain 1", "housekeeping", "indexes", "memories", "reconcile")
+    }
     assert jobs["loci drain 1"]["schedule"] == "*/5 * * * *"
     assert status(cron_db)["jobs"]["ok"]
 
@@ -276,7 +278,7 @@ def test_runs_that_overlap_are_harmless(db: Database) -> None:
         for run in running:
             run.finish()
     consistent(db)
-    (progress,) = db.rows("select * from loci.progress")
+    (progress,) = db.rows("select * from loci.progress where source = 'documents'")
     assert progress["pending"] == 0
     assert len(db.found(people.ada, "overlapping runs")) == 20
 

@@ -673,7 +673,7 @@ def test_a_row_that_was_read_before_the_switch_began(db: Database, people: Peopl
 def test_reconcile_repairs_gaps(db: Database, people: People) -> None:
     keys = write(db, people.acme, 4)
     fill(db, "small")
-    in_use = db.value("select active_chunking from loci_private.chunking_assignments")
+    in_use = db.value("select active_chunking from loci_private.chunking_assignments where source_id = 1")
     row = "row_id = (select row_id from loci_private.source_rows where key = %s)"
     # The chunks in use of one row, those to come of another; a vector of a chunk that is not there.
     db.execute(f"delete from loci_private.chunks where chunking_id = %s and {row}", in_use, str(keys[0]))

@@ -161,6 +161,7 @@ def _chunks(text: str, limit: int, overlap: int, count: Callable[[str], int], cu
     size = len(text)
     ratio = 4.0  # characters a token, learnt from chunk to chunk
     covered = 0  # everything before it is in a chunk
+    said = 0  # where the text of the last chunk ends, without the white space after it
     start = _skip_space(text, 0)
     while start < size:
         most = min(size - start, limit * _MOST_CHARS_PER_TOKEN)
@@ -178,11 +179,11 @@ def _chunks(text: str, limit: int, overlap: int, count: Callable[[str], int], cu
             end = _cut(text, start, covered, max(start + 1, end - (end - start) // 16 - 1), cuts)
             content = text[start:end].rstrip()
             tokens = count(content)
-        if end <= covered < size:
+        if covered < size and (end <= covered or start + len(content) <= said):
             start = _skip_space(text, covered)
             continue
         yield Chunk(content, start, tokens)
-        covered = end
+        covered, said = end, start + len(content)
         following = _skip_space(text, end)
         if following >= size:
             return

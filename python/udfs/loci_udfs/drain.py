@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Any
 
 from loci_udfs.chunking import iter_split_document
-from loci_udfs.completion_queue import QUEUE as COMPLETIONS
 from loci_udfs.completion_queue import CompletionQueue
 from loci_udfs.completions import write_ledger
 from loci_udfs.db import Db, DbError, PlpyDb, Row, errors_reported

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "b71aefe05b4cc9de0fd06632c8d0396e8395da39552a94ef99765d15866270e7"
+sql_hash = "30691ab415b3af8f5cfeb74ab47e2e81d4499784aa500389ff8e5e0af2446b9a"
 version = "0.1.0.dev0"
 
 

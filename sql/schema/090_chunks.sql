@@ -1,5 +1,5 @@
 -- One row a searchable source row. version: the newest queue_id whose content is in the chunks; placed_version: the
--- newest whose scope and audience are. redaction: marker of what was redacted when it was split.
+-- newest whose scope and audience are. redaction: marker of what was redacted when it was split. has_text: it has chunks.
 create table loci_private.source_rows (
     row_id bigint generated always as identity primary key,
     source_id integer not null references loci_private.sources (source_id) on delete cascade,
@@ -13,6 +13,7 @@ create table loci_private.source_rows (
     metadata jsonb not null default '{}',
     fingerprint bigint,
     redaction text not null default '',
+    has_text boolean not null default false,
     updated_at timestamptz not null,
     unique (source_id, key)
 );
@@ -53,7 +54,8 @@ create index on loci_private.chunking_assignments (target_chunking);
 create index on loci_private.chunking_assignments (adopted_chunking);
 create index chunking_assignments_surplus on loci_private.chunking_assignments (assignment_id) where surplus;
 
--- text_hash identifies what is embedded: redacted, where that is needed, else context and content together.
+-- text_hash identifies what is embedded: redacted, where that is needed, else context and content together. set_size: how
+-- many chunks the row was cut into; fewer means that one is missing.
 create table loci_private.chunks (
     chunk_id bigint generated always as identity primary key,
     row_id bigint not null references loci_private.source_rows (row_id) on delete cascade,
@@ -69,6 +71,7 @@ create table loci_private.chunks (
     text_hash bytea not null,
     token_count integer not null,
     metadata jsonb not null default '{}',
+    set_size integer not null default 1,
     lexemes tsvector not null,
     created_at timestamptz not null,
     updated_at timestamptz not null

@@ -696,7 +696,7 @@ def test_reconcile_repairs_gaps(db: Database, people: People) -> None:
             token_count, lexemes, created_at, updated_at)
         select c.row_id, c.source_id, k.chunking_id, c.organization_id, c.scope_id, c.ordinal, 'Left over: ' || c.content,
             c.text_hash, c.token_count, c.lexemes, c.created_at, c.updated_at
-        from loci_private.chunks as c, loci_private.chunkings as k where k.max_tokens = 64
+        from loci_private.chunks as c join loci_private.chunkings as k on k.source_id = c.source_id and k.max_tokens = 64
         """
     )
     assert db.value("select count(*) from loci_private.chunks") == 8

@@ -941,3 +941,29 @@ def test_a_row_inserted_while_nobody_looked_is_found_by_reconcile(db: Database, 
     assert db.found(people.eve, "note", sources=["notes"]) == {"note number 3"}
     assert db.value("select loci.reconcile(deep => true)") == 0
     consistent(db)
+
+
+def test_reconcile_makes_missing_chunks_again(db: Database, people: People) -> None:
+    long = " ".join(f"Heron number {n} stands in the water and waits for fish." for n in range(200))
+    one, none, whole, empty = (db.document(people.acme, f"{name}. {text}") for name, text in (
+        ("one", long), ("none", long.upper()), ("whole", long.lower()), ("", ""),
+    ))  # fmt: skip
+    db.drain()
+    counts = (
+        "select key, count(c.chunk_id) as chunks from loci_private.source_rows left join loci_private.chunks as c"
+        " using (row_id) where key = any(%s) group by key"
+    )
+    keys = [str(key) for key in (one, none, whole, empty)]
+    before = {row["key"]: row["chunks"] for row in db.rows(counts, keys)}
+    assert min(before[key] for key in keys[:3]) > 2
+    db.execute(
+        "delete from loci_private.chunks as c using loci_private.source_rows as r where r.row_id = c.row_id and (r.key = %s"
+        " or (r.key = %s and c.ordinal = (select max(o.ordinal) from loci_private.chunks as o where o.row_id = c.row_id)))",
+        str(none),
+        str(one),
+    )
+    assert db.value("select loci.reconcile()") == 2
+    db.drain()
+    assert {row["key"]: row["chunks"] for row in db.rows(counts, keys)} == before
+    assert db.value("select loci.reconcile()") == 0
+    consistent(db)

@@ -74,8 +74,8 @@ begin
     update loci_private.chunking_assignments as c
     set fed_row = 0
     where c.active_chunking <> c.target_chunking and c.fed_row > 0;
-    -- Rows without the chunks that are in use where they belong, and rows that belong elsewhere since their user joined or
-    -- left an organization.
+    -- Rows that lack chunks, or those that are in use where they belong, and rows that belong elsewhere since their user
+    -- joined or left an organization.
     with places as materialized (
         select s.scope_id, loci_private.organization_of(s.scope_id) as organization_id
         from loci_private.scopes as s
@@ -88,8 +88,13 @@ begin
     join places as p on p.scope_id = r.scope_id
     where (
         r.organization_id is distinct from p.organization_id or (
-            exists (select from loci_private.chunks as c where c.row_id = r.row_id)
+            (r.has_text or exists (select from loci_private.chunks as c where c.row_id = r.row_id))
             and not exists (select from loci_private.wanted_vectors as w where w.row_id = r.row_id and w.in_use)
+        ) or exists (
+            select from loci_private.chunks as c
+            where c.row_id = r.row_id
+            group by c.chunking_id
+            having count(*) < max(c.set_size)
         )
     )
         and not exists (select from loci_private.row_queue as q where q.source_id = r.source_id and q.key = r.key)

@@ -25,6 +25,7 @@ declare
     v_config regconfig := loci_private.text_config_of(store_row.organization_id);
     v_switch loci_private.chunking_assignments;
     v_sets integer[];
+    v_text boolean;
     v_kept integer;
 begin
     -- How the row has to be split stays as it is until it is stored. Who is changing that is not waited for (55P03).
@@ -36,8 +37,8 @@ begin
     if not found then
         raise exception 'nobody knows how this row is to be split' using errcode = '55P03', hint = 'select loci.reconcile() finds out.';
     end if;
-    select array_agg(distinct s.chunking_id) into v_sets
-    from jsonb_to_recordset(store_row.sets) as s (chunking_id integer);
+    select array_agg(distinct s.chunking_id), coalesce(bool_or(jsonb_array_length(s.chunks) > 0), false) into v_sets, v_text
+    from jsonb_to_recordset(store_row.sets) as s (chunking_id integer, chunks jsonb);
     if v_sets is null
         or not (v_sets @> array[v_switch.active_chunking, v_switch.target_chunking])
         or not (v_sets <@ array[v_switch.active_chunking, v_switch.target_chunking])
@@ -72,16 +73,17 @@ begin
     end if;
     insert into loci_private.source_rows as r (
         source_id, key, version, placed_version, organization_id, scope_id, audience, title, metadata, fingerprint, redaction,
-        updated_at
+        has_text, updated_at
     ) values (
         store_row.source_id, store_row.key, store_row.version, store_row.version, store_row.organization_id,
         store_row.scope_id, store_row.audience, store_row.title, store_row.metadata, store_row.fingerprint,
-        store_row.redaction, v_now
+        store_row.redaction, v_text, v_now
     )
     on conflict on constraint source_rows_source_id_key_key do update set
     version = excluded.version, placed_version = excluded.placed_version, organization_id = excluded.organization_id,
     scope_id = excluded.scope_id, audience = excluded.audience, title = excluded.title, metadata = excluded.metadata,
-    fingerprint = excluded.fingerprint, redaction = excluded.redaction, updated_at = excluded.updated_at
+    fingerprint = excluded.fingerprint, redaction = excluded.redaction, has_text = excluded.has_text,
+    updated_at = excluded.updated_at
     -- Whoever read the row later has written already, or it was moved since: what is in hand may be old.
     where r.version < excluded.version and r.placed_version <= excluded.version
     returning r.row_id into v_row;
@@ -105,7 +107,8 @@ begin
     -- Chunks whose text is still there, as the model sees it, keep their vectors; the rest goes, what is new comes. Those of
     -- a chunking that is not wanted any more can take the place of the ones in use.
     with new as (
-        select n.*, row_number() over (partition by n.chunking_id, n.text_hash order by n.ordinal) as twin
+        select n.*, row_number() over (partition by n.chunking_id, n.text_hash order by n.ordinal) as twin,
+            count(*) over (partition by n.chunking_id) as set_size
         from (
             select s.chunking_id, c.ordinality::integer - 1 as ordinal, c.context, c.content, c.redacted, c.token_count,
                 coalesce(c.metadata, '{}') as metadata,
@@ -130,7 +133,7 @@ begin
     ), kept as (
         update loci_private.chunks as c
         set chunking_id = n.chunking_id, ordinal = n.ordinal, metadata = n.metadata, context = n.context, content = n.content,
-            redacted = n.redacted, token_count = n.token_count,
+            redacted = n.redacted, token_count = n.token_count, set_size = n.set_size,
             lexemes = case
                 when (c.context, c.content) is not distinct from (n.context, n.content) then c.lexemes
                 else loci_private.lexemes_of(v_config, n.context, n.content)
@@ -140,18 +143,21 @@ begin
         from new as n
         join old as o on o.chunking_id = n.chunking_id and o.text_hash = n.text_hash and o.twin = n.twin
         where c.chunk_id = o.chunk_id
-            and (c.chunking_id, c.ordinal, c.metadata, c.context, c.content, c.redacted, c.organization_id, c.scope_id, c.audience)
+            and (
+                c.chunking_id, c.ordinal, c.metadata, c.context, c.content, c.redacted, c.set_size, c.organization_id, c.scope_id,
+                c.audience
+            )
             is distinct from (
-                n.chunking_id, n.ordinal, n.metadata, n.context, n.content, n.redacted, store_row.organization_id,
-                store_row.scope_id, store_row.audience
+                n.chunking_id, n.ordinal, n.metadata, n.context, n.content, n.redacted, n.set_size::integer,
+                store_row.organization_id, store_row.scope_id, store_row.audience
             )
     ), added as (
         insert into loci_private.chunks (
             row_id, source_id, chunking_id, organization_id, scope_id, audience, ordinal, context, content, redacted, text_hash,
-            token_count, metadata, lexemes, created_at, updated_at
+            token_count, metadata, set_size, lexemes, created_at, updated_at
         )
         select v_row, store_row.source_id, n.chunking_id, store_row.organization_id, store_row.scope_id, store_row.audience,
-            n.ordinal, n.context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata,
+            n.ordinal, n.context, n.content, n.redacted, n.text_hash, n.token_count, n.metadata, n.set_size,
             loci_private.lexemes_of(v_config, n.context, n.content), v_now, v_now
         from new as n
         where not exists (

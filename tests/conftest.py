@@ -22,6 +22,9 @@ import pytest
 from tests.database import Connection, Database, connect, migrate
 from tests.servers.local_server import LocalServer
 
+# What it asserts says more than that it failed.
+pytest.register_assert_rewrite("tests.pipeline.rows")
+
 _HOME = "LOCI_TEST_HOME"
 _DOCKER = "LOCI_TEST_DOCKER"
 _docker_server: Any = None

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "30691ab415b3af8f5cfeb74ab47e2e81d4499784aa500389ff8e5e0af2446b9a"
+sql_hash = "470f98248257ffa76e9706574f57df7680ea9a1f7e1f9193890466106dbc900b"
 version = "0.1.0.dev0"
 
 

@@ -7,6 +7,12 @@ create table loci_private.leases (
     backend_start timestamptz not null
 );
 
+-- Whoever claims work of a queue locks its entry, so that claims follow one another.
+create table loci_private.queues (
+    queue name not null primary key
+);
+insert into loci_private.queues (queue) values ('row_queue'), ('embed_queue');
+
 -- Changed rows of watched tables. Append only for applications: no unique key, so that no INSERT ever waits or fails
 -- on it. The newest queue_id of a key is the version of that row. 'place' marks rows that were deleted or moved:
 -- search hides them until the mark is worked off. Whole sources: 'truncate' (rows are gone), 'resync' (changes were

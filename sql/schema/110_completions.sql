@@ -76,6 +76,8 @@ create table loci_private.completion_queue (
     enqueued_at timestamptz not null default now()
 );
 
+insert into loci_private.queues (queue) values ('completion_queue');
+
 -- A parked request is gone with it.
 alter table loci_private.failures
 add foreign key (request_id) references loci_private.requests (request_id) on delete cascade;

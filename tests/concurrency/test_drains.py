@@ -140,6 +140,30 @@ def test_drains_share_the_work(db: Database, people: People, notes: str, drains:
     consistent(db)
 
 
+def test_what_a_lock_kept_from_being_finished_is_finished_by_the_same_drain(db: Database, people: People, notes: str) -> None:
+    db.execute("update loci.embedding_models set max_batch = 1 where name = 'hash'")
+    gate_at(db, "write vectors")
+    db.execute(f"insert into {notes} values (1, 'one', %s), (2, 'two', %s)", people.acme, people.acme)
+    try:
+        with db.connect() as gate, db.connect() as other:
+            gate.execute("select pg_advisory_lock(42)")
+            with background(db, application="gated") as drain:
+                wait_for_lock(db, drain, "the first vector is being written")
+                # The next in line: it holds up the second.
+                with background(db, "select pg_advisory_lock(42)") as second_gate:
+                    wait_for_lock(db, second_gate)
+                    other.execute("begin")
+                    other.execute("select from loci_private.embed_queue where lease is not null for update")
+                    gate.execute("select pg_advisory_unlock(42)")
+                    second_gate.finish()
+                    wait_for_lock(db, drain, "the second vector is being written")
+                    other.execute("commit")
+                drain.finish()
+    finally:
+        db.execute("update loci.embedding_models set max_batch = 100 where name = 'hash'")
+    consistent(db)
+
+
 def test_a_drain_that_comes_later_leaves_claimed_work_alone(db: Database, people: People, notes: str) -> None:
     gate_at(db, "write chunks")
     db.execute(f"insert into {notes} values (1, 'held', %s)", people.acme)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tests.database import Connection, Database, People, wait_until
@@ -132,3 +134,43 @@ def test_a_drain_leaves_no_lease_behind(db: Database, people: People) -> None:
     db.document(people.acme, "done")
     db.drain()
     assert db.value("select count(*) from loci_private.leases") == 0
+
+
+def test_claims_follow_one_another(db: Database, people: People) -> None:
+    """One that overlapped another would hold locks on what the other got, which the other could not finish then."""
+    db.document(people.acme, "held")
+    with db.connect() as one, db.connect() as two, ThreadPoolExecutor() as threads:
+        one.execute("begin")
+        claim(one)
+        waiting = threads.submit(claim, two)
+        wait_until(
+            lambda: (activity(db, two.info.backend_pid) or {}).get("blockers") == [one.info.backend_pid],
+            "the second waits for the first",
+        )
+        one.execute("commit")
+        waiting.result()
+        assert leased(db, "row_queue") == 1
+
+
+def test_what_somebody_has_locked_is_not_taken_for_gone(db: Database, people: People) -> None:
+    key = str(db.document(people.acme, "held"))
+    with db.connect() as drain, db.connect() as other:
+        lease = claim(drain)
+        version = db.value("select queue_id from loci_private.row_queue")
+        other.execute("begin")
+        other.execute("select from loci_private.row_queue for update")
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="somebody is changing this row"):
+            drain.execute(
+                """
+                select loci_private.store_row(
+                    s.source_id, %s, %s, %s, %s, null, null, '{}', 0,
+                    (
+                        select jsonb_agg(jsonb_build_object('chunking_id', c.chunking_id, 'chunks', jsonb_build_array()))
+                        from loci_private.chunkings_of(s.source_id, %s) as c
+                    ), %s, ''
+                )
+                from loci_private.sources as s where s.name = 'documents'
+                """,
+                (key, version, people.acme, people.acme, people.acme, lease),
+            )
+        other.execute("commit")

@@ -40,7 +40,9 @@ Outcome = dict[str, Any] | LociError | None
 
 
 class Leases(Protocol):
-    """What a drain does with claimed work."""
+    """How a drain gets work, and what it does with what it has got."""
+
+    def claim(self, sql: str, *parameters: tuple[str, Any]) -> list[Row] | None: ...
 
     def put_back(self, queue: str, claims: list[Row]) -> None: ...
 
@@ -60,7 +62,9 @@ class CompletionQueue:
 
     def answer_batch(self) -> bool:
         """Ask for as many answers as may be under way at once. Whether there was anything to do."""
-        claims = self._db.query("select * from loci_private.claim_requests($1)", ("uuid", self._lease))
+        claims = self._leases.claim("select * from loci_private.claim_requests($1)", ("uuid", self._lease))
+        if claims is None:
+            return True
         self._db.commit()
         if not claims:
             return False

@@ -111,7 +111,8 @@ class Drain:
     def run(self) -> None:
         """Alternate between the queues, so that vectors follow text closely."""
         worked = True
-        while (worked or self._wait()) and not self._late():
+        # What somebody's lock kept from being finished is looked at again.
+        while (worked or self.give_back() or self._wait()) and not self._late():
             worked = self._split_batch()
             for row in self._db.query("select model_id from loci_private.pending_models() as p (model_id)"):
                 if row["model_id"] not in self._unusable and not self._late():
@@ -160,16 +161,20 @@ class Drain:
     def _late(self) -> bool:
         return self._clock() >= self._deadline
 
-    def give_back(self) -> None:
-        """Whatever this run still holds is free for others at once."""
-        self._db.query("select loci_private.release($1)", ("uuid", self._lease))
+    def give_back(self) -> bool:
+        """Whatever this run still holds is free for all at once. Whether there was anything."""
+        freed = self._db.query("select loci_private.release($1) as freed", ("uuid", self._lease))[0]["freed"]
+        self._db.commit()
+        return bool(freed)
 
     # --- split --------------------------------------------------------------------------------------------------
 
     def _split_batch(self) -> bool:
         self._redactions.clear()
         self._chunkings.clear()
-        claims = self._db.query("select * from loci_private.claim_rows($1)", ("uuid", self._lease))
+        claims = self.claim("select * from loci_private.claim_rows($1)", ("uuid", self._lease))
+        if claims is None:
+            return True
         self._db.commit()
         self._full = len(claims) >= self._batch
         by_source: dict[int, list[Row]] = defaultdict(list)
@@ -381,12 +386,14 @@ class Drain:
     # --- embed --------------------------------------------------------------------------------------------------
 
     def _embed_batch(self, model_id: int) -> bool:
-        claims = self._db.query(
+        claims = self.claim(
             "select * from loci_private.claim_chunks($1, $2, $3)",
             ("uuid", self._lease),
             ("int4", model_id),
             ("int4", self._most.get(model_id)),
         )
+        if claims is None:
+            return True
         self._done("embed_queue", [claim for claim in claims if claim["passage"] is None])
         wanted: dict[str, list[Row]] = defaultdict(list)
         for claim in claims:
@@ -485,6 +492,16 @@ class Drain:
         return self._models[model_id]
 
     # --- leases -------------------------------------------------------------------------------------------------
+
+    def claim(self, sql: str, *parameters: tuple[str, Any]) -> list[Row] | None:
+        """Lease work; None if others were claiming all the while."""
+        try:
+            return self._db.query(sql, *parameters)
+        except DbError as error:
+            if error.sqlstate not in _BUSY:
+                raise
+            self._db.rollback()
+            return None
 
     def _attempt(self, claims: list[Row], sql: str, *parameters: tuple[str, Any]) -> bool:
         """Run one statement that finishes these rows; when it fails, they failed."""

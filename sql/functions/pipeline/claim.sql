@@ -8,6 +8,9 @@ declare
     v_found bigint;
     v_left integer := want;
 begin
+    -- A claim that overlaps another locks, until it commits, also what the other gets; to skip locked that would look as
+    -- if somebody had taken it away.
+    perform from loci_private.queues as t where t.queue = claim.queue for update;
     perform loci_private.free_leases(claim.lease);
     if not exists (select from loci_private.leases as l where l.lease = claim.lease) then
         insert into loci_private.leases (lease, pid, backend_start)

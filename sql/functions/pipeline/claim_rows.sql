@@ -8,20 +8,13 @@ declare
     v_ids bigint[];
     v_unpacked bigint;
 begin
+    -- Nobody else unpacks while this waits for its turn to claim.
+    perform from loci_private.queues as t where t.queue = 'row_queue' for update;
     loop
         v_unpacked := loci_private.unpack_rows(most => 1);
         select array_agg(c.id) into v_ids
         from loci_private.claim('row_queue', claim_rows.lease, loci.setting('split_batch')::integer) as c (id);
-        exit when v_ids is not null;
-        if v_unpacked = 0 then
-            exit when not exists (select from loci_private.row_bulk);
-            -- Another drain is unpacking the last of it, which takes milliseconds; there will be enough for both.
-            begin
-                perform from loci_private.row_bulk as b order by b.bulk_id limit 1 for update;
-            exception when lock_not_available then
-                exit;
-            end;
-        end if;
+        exit when v_ids is not null or v_unpacked = 0;
     end loop;
     return query
     select q.queue_id, q.source_id, q.key, q.op

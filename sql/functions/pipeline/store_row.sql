@@ -53,6 +53,9 @@ begin
     where q.queue_id = store_row.version and q.lease = store_row.lease
     for update skip locked;
     if not found then
+        if exists (select from loci_private.row_queue as q where q.queue_id = store_row.version and q.lease = store_row.lease) then
+            raise exception 'somebody is changing this row' using errcode = '55P03', hint = 'It is tried again.';
+        end if;
         return false;
     end if;
     -- Chunks that somebody else cut are kept for as long as the row is what they were cut from.

@@ -77,6 +77,7 @@ comment on table loci_private.row_bulk is 'Rows that large INSERTs wrote to watc
 comment on table loci_private.row_queue is 'Rows of watched tables that changed and have not been worked off.';
 comment on table loci_private.embed_queue is 'Chunks that still need a vector of a model.';
 comment on table loci_private.job_definitions is 'Jobs of Loci; no schedule: the settings drain_schedule and drain_workers say when and how many.';
+comment on table loci_private.queues is 'Queues of the lease mechanism. Whoever claims work locks the entry.';
 comment on table loci_private.leases is
 'Who holds a lease: the session that claimed work under it. When that session is gone, the work is free.';
 comment on table loci_private.failures is 'Work that failed too often.';

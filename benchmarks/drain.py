@@ -1,7 +1,8 @@
-"""loci.drain() with a gateway beside COPY of ready vectors into the same table with its HNSW index.
+"""loci.drain() with a gateway beside COPY of ready vectors into the same table.
 
 The gateway is a process of its own that answers at once or after 100 ms. Every run starts from an empty table of vectors
-and writes the same ones, so that its index is the same work for all.
+and writes the same ones: without an index, as when a model is filled for the first time (Loci builds its HNSW afterwards),
+and into an HNSW that is there already.
 """
 
 from __future__ import annotations
@@ -41,45 +42,48 @@ def add_arguments(parser: argparse._ArgumentGroup) -> None:
 
 def run(dsn: str, arguments: argparse.Namespace) -> Result:
     count, dimensions, slow = arguments.drain_chunks, arguments.drain_dimensions, arguments.drain_latency
-    rates: dict[str, float] = {}
+    rates: dict[tuple[str, str], float] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         table = add_model(connection, dimensions)
         add_index(connection, table)
         splitting = fill(connection, count)
         lines = ready_rows(connection, dimensions)
-        for sessions in (1, 2):
-            start_again(connection, table, queued=False)
-            parts = [lines[n::sessions] for n in range(sessions)]
-            rates[f"COPY, {_sessions(sessions)}"] = count / side_by_side(
-                dsn, [partial(copy_rows, table=table, lines=part) for part in parts]
-            )
-        del lines
-        for latency in (0.0, slow):
-            with gateway(dimensions, latency / 1000) as address:
-                use_gateway(connection, address)
-                for sessions in (1, 2):
-                    start_again(connection, table, queued=True)
-                    seconds = side_by_side(dsn, [drain] * sessions)
-                    written = one(connection, f"select count(*) from {table}")
-                    if written != count:
-                        raise RuntimeError(f"{written} of {count} chunks were embedded: see loci.failures")
-                    rates[f"drain, {_sessions(sessions)}, gateway {latency:g} ms"] = count / seconds
+        for state, indexed in (("first load", False), ("index in place", True)):
+            if indexed:
+                start_again(connection, table, queued=False)
+                add_index(connection, table)
+            for sessions in (1, 2):
+                start_again(connection, table, queued=False)
+                parts = [lines[n::sessions] for n in range(sessions)]
+                rates[state, f"COPY, {_sessions(sessions)}"] = count / side_by_side(
+                    dsn, [partial(copy_rows, table=table, lines=part) for part in parts]
+                )
+            for latency in (0.0, slow):
+                with gateway(dimensions, latency / 1000) as address:
+                    use_gateway(connection, address)
+                    for sessions in (1, 2):
+                        start_again(connection, table, queued=True)
+                        seconds = side_by_side(dsn, [drain] * sessions)
+                        written = one(connection, f"select count(*) from {table}")
+                        if written != count:
+                            raise RuntimeError(f"{written} of {count} chunks were embedded: see loci.failures")
+                        rates[state, f"drain, {_sessions(sessions)}, gateway {latency:g} ms"] = count / seconds
     rows: list[Sequence[str | float | int]] = []
-    for what, rate in rates.items():
-        reference = rates["COPY, 2 sessions" if "2 sessions" in what else "COPY, 1 session"]
+    for (state, what), rate in rates.items():
+        reference = rates[state, "COPY, 2 sessions" if "2 sessions" in what else "COPY, 1 session"]
         budget = ""
         if what.startswith("drain"):
             budget = f">= {_OF_COPY:.0%} of COPY" if "gateway 0 ms" in what else f">= {_PER_MINUTE:,}/min"
-        rows.append((what, rate * 60, rate / reference, budget))
-    rows.append(("split into chunks, 1 session", count / splitting * 60, "", ""))
+        rows.append((state, what, rate * 60, rate / reference, budget))
+    rows.append(("", "split into chunks, 1 session", count / splitting * 60, "", ""))
     return Result(
         title="Drain beside COPY of ready vectors",
-        columns=["what", "a minute", "share of COPY", "must reach"],
+        columns=["table", "what", "a minute", "share of COPY", "must reach"],
         rows=rows,
         parameters={"chunks": count, "dimensions": dimensions, "texts a request": 100, "requests in flight": 5},
         notes=[
-            "Each run fills the table anew, with its HNSW index in place: inserting into the index is most of what COPY "
-            "and the drain take.",
+            "Each run fills the table anew. With its HNSW in place, inserting into that is most of what COPY and the drain "
+            "take; a first load builds it afterwards (see bulk_load for what that takes).",
             "share of COPY: against COPY with as many sessions.",
             "The gateway shares the machine's cores with the database.",
         ],
@@ -91,8 +95,9 @@ def _sessions(count: int) -> str:
 
 
 def plot(result: Result, figure: Figure) -> None:
-    axes = figure.subplots()
-    rows = [row for row in result.rows if row[2] != ""]
-    bars(axes, [str(row[0]) for row in rows], [float(row[1]) for row in rows], "vectors stored a minute")
-    limit(axes, _PER_MINUTE, f"budget at {result.rows[-2][0].rsplit('gateway ')[-1]}: {_PER_MINUTE:,}")  # type: ignore[union-attr]
-    limit(axes, _OF_COPY * float(rows[0][1]), "budget at 0 ms: half of COPY, 1 session", color="tab:purple")
+    states = [state for state in dict.fromkeys(str(row[0]) for row in result.rows) if state]
+    for axes, state in zip(figure.subplots(len(states), 1), states, strict=True):
+        rows = [row for row in result.rows if row[0] == state]
+        bars(axes, [str(row[1]) for row in rows], [float(row[2]) for row in rows], "vectors stored a minute")
+        limit(axes, _PER_MINUTE, f"budget at {str(rows[-1][1]).rsplit('gateway ')[-1]}: {_PER_MINUTE:,}")
+        axes.set_title(state)

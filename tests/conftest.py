@@ -125,7 +125,8 @@ def new_database(dsn_of: Callable[[str], str], template: str, worker_id: str) ->
 
     yield make
     for database in made:
-        _drop(database, dsn_of)
+        if not database.admin.closed:
+            _drop(database, dsn_of)
 
 
 def _drop(database: Database, dsn_of: Callable[[str], str]) -> None:
@@ -140,9 +141,12 @@ def _drop(database: Database, dsn_of: Callable[[str], str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def db(new_database: Callable[..., Database]) -> Database:
+def db(new_database: Callable[..., Database], dsn_of: Callable[[str], str]) -> Iterator[Database]:
     """A database for the tests of one module."""
-    return new_database()
+    database = new_database()
+    yield database
+    # Now, not at the end: a server has only so many connections.
+    _drop(database, dsn_of)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -99,6 +100,15 @@ class Database:
         info = self.admin.info
         host = info.host if not info.host.startswith("/") else "127.0.0.1"
         return f"postgresql://{role}:{self._password}@{host}:{info.port}/{self.name}"
+
+    def pg_dump(self, role: str | None = None) -> list[str]:
+        """The command: that of the server's own version; in its container, where it runs in one."""
+        container = json.loads(environ.get("LOCI_TEST_DOCKER", "{}")).get("container")
+        if container:
+            dsn = f"postgresql://{role}:{self._password}@127.0.0.1/{self.name}" if role else self.name
+            return ["docker", "exec", "--user", "postgres", container, "pg_dump", dsn]
+        programs = self.value("select setting from pg_config() where name = 'BINDIR'")
+        return [f"{programs}/pg_dump", self.dsn_as(role) if role else self.dsn]
 
     def login_role(self, name: str, *member_of: str) -> str:
         """A login role of the cluster, made anew; its name starts with the database's."""

@@ -367,7 +367,7 @@ def test_pg_dump_takes_no_more_than_the_user(db: Database, world: World, role: s
 
     def dump(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["pg_dump", "--data-only", *options, db.dsn_as(role)],
+            [*db.pg_dump(role), "--data-only", *options],
             capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
 

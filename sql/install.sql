@@ -19,6 +19,7 @@
 \ir schema/100_caches.sql
 \ir schema/110_completions.sql
 \ir schema/120_memory.sql
+\ir schema/130_conversations.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -252,6 +253,16 @@
 \ir functions/memory/memory_stats.sql
 \ir functions/memory/sweep_memories.sql
 
+\ir functions/conversations/own_conversation.sql
+\ir functions/conversations/system_prompt.sql
+\ir functions/conversations/assemble_context.sql
+\ir functions/conversations/gather_context.sql
+\ir functions/conversations/build_context.sql
+\ir functions/conversations/confidence.sql
+\ir functions/conversations/close_turns.sql
+\ir functions/conversations/citations.sql
+\ir functions/conversations/finish_turn.sql
+
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/index_builds.sql
@@ -271,6 +282,11 @@
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
 \ir triggers/organization_members__home.sql
+\ir triggers/conversations__place.sql
+\ir triggers/documents__place.sql
+\ir triggers/identity__scopes.sql
+\ir triggers/members__organization.sql
+\ir triggers/messages__place.sql
 \ir triggers/organizations__model.sql
 \ir triggers/organizations__redaction.sql
 \ir triggers/redaction_patterns__check.sql

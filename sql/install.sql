@@ -261,6 +261,7 @@
 \ir functions/conversations/confidence.sql
 \ir functions/conversations/close_turns.sql
 \ir functions/conversations/citations.sql
+\ir functions/conversations/begin_turn.sql
 \ir functions/conversations/finish_turn.sql
 
 \ir functions/operations/schedule_job.sql
@@ -278,15 +279,12 @@
 
 \ir triggers/ddl__partitions.sql
 \ir triggers/caches__changes.sql
-\ir triggers/documents__place.sql
-\ir triggers/identity__scopes.sql
-\ir triggers/members__organization.sql
-\ir triggers/organization_members__home.sql
 \ir triggers/conversations__place.sql
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
 \ir triggers/messages__place.sql
+\ir triggers/organization_members__home.sql
 \ir triggers/organizations__model.sql
 \ir triggers/organizations__redaction.sql
 \ir triggers/redaction_patterns__check.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "470f98248257ffa76e9706574f57df7680ea9a1f7e1f9193890466106dbc900b"
+sql_hash = "2ebfd5e446e222e81e48af69d944bfe8048efebe646ab95092dbfbb9596c1160"
 version = "0.1.0.dev0"
 
 

@@ -110,4 +110,7 @@ comment on column loci.messages.confidence is 'How far an answer can be trusted,
 comment on column loci.messages.summarized_at is 'When a summary took its place in later turns.';
 comment on table loci_private.turns is 'Questions that were put to a model, and what came of them.';
 comment on table loci_private.citations is 'The passages that answers refer to by number.';
+comment on table loci_private.actions is 'What models may propose to do.';
+comment on table loci_private.proposals is 'What was proposed to users, and what became of it.';
+comment on table loci_private.action_events is 'The log of actions and proposals; rows are added, and go with age.';
 comment on table loci_private.summaries is 'What older messages of a conversation said.';

@@ -8,11 +8,11 @@ begin
         select c.oid::regclass from pg_class as c
         where c.relnamespace in ('loci'::regnamespace, 'loci_private'::regnamespace) and c.relkind in ('r', 'p')
     loop
-        execute format('revoke all on %s from public, loci_app, loci_admin, loci_worker, loci_monitor', v_table);
+        execute format('revoke all on %s from public, loci_app, loci_admin, loci_worker, loci_monitor, loci_proposer, loci_approver', v_table);
     end loop;
 end $$;
 revoke all on schema loci, loci_private, loci_readers from public;
-grant usage on schema loci to loci_app, loci_admin, loci_worker, loci_monitor;
+grant usage on schema loci to loci_app, loci_admin, loci_worker, loci_monitor, loci_proposer, loci_approver;
 grant usage on schema loci_private to loci_worker;
 
 grant select on loci.organizations, loci.users, loci.embedding_models, loci.settings to loci_app;

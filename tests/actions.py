@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
@@ -44,6 +44,18 @@ class Shop:
     people: People
     agent: str
     desk: str
+    # Kept open: a session's first look at a schema takes half a second.
+    sessions: dict[str, Connection] = field(default_factory=dict)
+
+    @contextmanager
+    def _acting(self, login: str, user: UUID | None) -> Iterator[Connection]:
+        connection = self.sessions.get(login)
+        if connection is None or connection.closed:
+            connection = self.sessions[login] = self.db.connect(login)
+        with connection.transaction():
+            if user is not None:
+                connection.execute("select loci.act_as(%s)", (user,))
+            yield connection
 
     def register(
         self, name: str = "place_order", function: str = "public.place_order(jsonb)", **arguments: Any
@@ -64,12 +76,12 @@ class Shop:
 
     @contextmanager
     def agent_for(self, user: UUID | None) -> Iterator[Connection]:
-        with self.db.acting(user, self.agent) as connection:
+        with self._acting(self.agent, user) as connection:
             yield connection
 
     @contextmanager
     def desk_for(self, user: UUID | None) -> Iterator[Connection]:
-        with self.db.acting(user, self.desk) as connection:
+        with self._acting(self.desk, user) as connection:
             yield connection
 
     def propose(
@@ -134,7 +146,8 @@ class Shop:
         return row["answer"]
 
 
-def make_shop(db: Database) -> Shop:
+@contextmanager
+def open_shop(db: Database) -> Iterator[Shop]:
     if not db.rows("select where to_regclass('public.orders') is not null"):
         db.execute(_FUNCTIONS)
     agent = db.login_role("agent", "loci_app", "loci_proposer")
@@ -142,4 +155,8 @@ def make_shop(db: Database) -> Shop:
     db.execute(f'grant select, insert on public.orders to "{desk}"')
     shop = Shop(db, db.people(), agent, desk)
     shop.register()
-    return shop
+    try:
+        yield shop
+    finally:
+        for connection in shop.sessions.values():
+            connection.close()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.actions import SCHEMA, Shop, make_shop
+from tests.actions import SCHEMA, Shop, open_shop
 from tests.database import Database
 from tests.security.world import refused
 
 
 @pytest.fixture(scope="module")
-def shop(db: Database) -> Shop:
-    return make_shop(db)
+def shop(db: Database) -> Iterator[Shop]:
+    with open_shop(db) as shop:
+        yield shop
 
 
 @pytest.fixture
@@ -523,18 +525,17 @@ def test_what_was_proposed_never_changes(shop: Shop, ada: UUID) -> None:
     assert shop.proposal(proposal) == after
 
 
-def test_old_proposals_and_events_go(new_database: Any) -> None:
-    shop = make_shop(new_database())
-    ada = shop.people.ada
-    done, waiting = shop.propose(ada, {"title": "old"}), shop.propose(ada, {"title": "open"})
-    shop.confirm(ada, done)
-    events = shop.db.value("select count(*) from loci.action_log")
-    for days, proposals, left in ((89, 2, events), (91, 0, events), (731, 0, 0)):
-        shop.db.set_clock(shop.db.value("select clock_timestamp() + make_interval(days => %s)", days).isoformat())
-        shop.db.value("select loci_private.purge_actions()")
-        assert shop.db.value("select count(*) from loci_private.proposals") == proposals
-        assert shop.db.value("select count(*) from loci.action_log") == left
-    assert done != waiting
+def test_old_proposals_and_events_go(new_database: Callable[..., Database]) -> None:
+    with open_shop(new_database()) as shop:
+        ada = shop.people.ada
+        shop.confirm(ada, shop.propose(ada, {"title": "old"}))
+        shop.propose(ada, {"title": "open"})
+        events = shop.db.value("select count(*) from loci.action_log")
+        for days, proposals, left in ((89, 2, events), (91, 0, events), (731, 0, 0)):
+            shop.db.set_clock(shop.db.value("select clock_timestamp() + make_interval(days => %s)", days).isoformat())
+            shop.db.value("select loci_private.purge_actions()")
+            assert shop.db.value("select count(*) from loci_private.proposals") == proposals
+            assert shop.db.value("select count(*) from loci.action_log") == left
 
 
 def test_a_user_who_is_deleted_leaves_the_log(shop: Shop) -> None:

@@ -199,8 +199,9 @@ def check_parameters(db: Db, parameters: str) -> str | None:
     except LociError as error:
         return json.dumps(_told(error))
     except RecursionError:
-        error = LociError("the schema cannot be used", detail="It is nested too deeply.", sqlstate="LC512")
-        return json.dumps(_told(error))
+        return json.dumps(
+            _told(LociError("the schema cannot be used", detail="It is nested too deeply.", sqlstate="LC512"))
+        )
     return None
 
 

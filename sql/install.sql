@@ -19,6 +19,8 @@
 \ir schema/100_caches.sql
 \ir schema/110_completions.sql
 \ir schema/120_memory.sql
+\ir schema/130_conversations.sql
+\ir schema/140_actions.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -252,6 +254,44 @@
 \ir functions/memory/memory_stats.sql
 \ir functions/memory/sweep_memories.sql
 
+\ir functions/conversations/own_conversation.sql
+\ir functions/conversations/system_prompt.sql
+\ir functions/conversations/assemble_context.sql
+\ir functions/conversations/gather_context.sql
+\ir functions/conversations/build_context.sql
+\ir functions/conversations/confidence.sql
+\ir functions/conversations/close_turns.sql
+\ir functions/conversations/citations.sql
+\ir functions/conversations/begin_turn.sql
+\ir functions/conversations/finish_turn.sql
+
+\ir functions/actions/function_pin.sql
+\ir functions/actions/action_running.sql
+\ir functions/actions/in_confirm.sql
+\ir functions/actions/review_arguments.sql
+\ir functions/actions/visible_text.sql
+\ir functions/actions/check_parameters.sql
+\ir functions/actions/action_error.sql
+\ir functions/actions/usable_actions.sql
+\ir functions/actions/action_tools.sql
+\ir functions/actions/store_proposal.sql
+\ir functions/actions/propose.sql
+\ir functions/actions/propose_calls.sql
+\ir functions/actions/proposal_status.sql
+\ir functions/actions/proposals.sql
+\ir functions/actions/turn_proposals.sql
+\ir functions/actions/check_decider.sql
+\ir functions/actions/confirm_step.sql
+\ir functions/actions/confirm.sql
+\ir functions/actions/reject.sql
+\ir functions/actions/register_action.sql
+\ir functions/actions/unregister_action.sql
+\ir functions/actions/enable_action.sql
+\ir functions/actions/actions.sql
+\ir functions/actions/action_log.sql
+\ir functions/actions/action_results.sql
+\ir functions/actions/purge_actions.sql
+
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
 \ir functions/operations/index_builds.sql
@@ -265,14 +305,20 @@
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
 
+\ir triggers/action_events__append_only.sql
+\ir triggers/actions__log.sql
 \ir triggers/ddl__partitions.sql
 \ir triggers/caches__changes.sql
+\ir triggers/conversations__place.sql
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
+\ir triggers/messages__place.sql
 \ir triggers/organization_members__home.sql
 \ir triggers/organizations__model.sql
 \ir triggers/organizations__redaction.sql
+\ir triggers/proposals__keep.sql
+\ir triggers/proposals__log.sql
 \ir triggers/redaction_patterns__check.sql
 \ir triggers/settings__check_value.sql
 \ir triggers/settings__schedule.sql

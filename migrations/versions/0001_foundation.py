@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "470f98248257ffa76e9706574f57df7680ea9a1f7e1f9193890466106dbc900b"
+sql_hash = "20a533fa81d97988647d00f43a1a891f27f1e09d4b9b1b04de25f0ebab861c91"
 version = "0.1.0.dev0"
 
 

@@ -3,7 +3,7 @@ do $$
 declare
     v_role text;
 begin
-    foreach v_role in array array['loci_owner', 'loci_app', 'loci_admin', 'loci_worker', 'loci_monitor'] loop
+    foreach v_role in array array['loci_owner', 'loci_app', 'loci_admin', 'loci_worker', 'loci_monitor', 'loci_proposer', 'loci_approver'] loop
         if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role) then
             begin
                 execute format('create role %I nologin noinherit', v_role);
@@ -711,3 +711,136 @@ create table loci_private.memory_capacities (
     scope_id uuid not null primary key references loci_private.scopes (scope_id) on delete cascade,
     capacity integer not null check (capacity between 0 and 100000)
 );
+create table loci.conversations (
+    conversation_id uuid not null primary key default gen_random_uuid(),
+    -- Whose model, prompt and budget apply.
+    organization_id uuid references loci.organizations (organization_id) on delete set null,
+    user_id uuid not null references loci.users (user_id) on delete cascade,
+    title text,
+    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    created_at timestamptz not null default now()
+);
+create index on loci.conversations (organization_id);
+create index on loci.conversations (user_id, created_at);
+
+create table loci.messages (
+    message_id bigint generated always as identity primary key,
+    conversation_id uuid not null references loci.conversations (conversation_id) on delete cascade,
+    organization_id uuid references loci.organizations (organization_id) on delete set null,
+    -- The user whose conversation it is.
+    scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
+    role text not null check (role in ('user', 'assistant')),
+    content text not null,
+    status text not null default 'complete' check (status in ('complete', 'partial', 'failed')),
+    token_count integer,
+    confidence real,
+    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    -- Kept for the record; a memory stands for it in later turns.
+    summarized_at timestamptz,
+    created_at timestamptz not null default clock_timestamp()
+);
+create index on loci.messages (conversation_id, message_id);
+create index on loci.messages (organization_id);
+create index on loci.messages (scope_id);
+
+-- One question and its answer. passages: what the model was shown, in the order of its numbers.
+create table loci_private.turns (
+    turn_id uuid not null primary key default gen_random_uuid(),
+    conversation_id uuid not null references loci.conversations (conversation_id) on delete cascade,
+    user_id uuid not null references loci.users (user_id) on delete cascade,
+    question_id bigint references loci.messages (message_id) on delete cascade,
+    answer_id bigint references loci.messages (message_id) on delete set null,
+    status text not null check (status in ('open', 'complete', 'cancelled', 'failed', 'abandoned')),
+    passages jsonb not null,
+    relevance real,
+    begun_at timestamptz not null,
+    finished_at timestamptz
+);
+create unique index turns_open on loci_private.turns (conversation_id) where status = 'open';
+create index on loci_private.turns (conversation_id);
+create index on loci_private.turns (user_id);
+create index on loci_private.turns (question_id);
+create index on loci_private.turns (answer_id);
+create index on loci_private.turns (begun_at) where status = 'open';
+
+-- Which passages an answer refers to, by number.
+create table loci_private.citations (
+    message_id bigint not null references loci.messages (message_id) on delete cascade,
+    number integer not null,
+    source text not null,
+    key text not null,
+    chunk_id bigint not null,
+    title text,
+    primary key (message_id, number)
+);
+create index on loci_private.citations (source, key);
+
+-- What older messages of a conversation said, as far as up_to.
+create table loci_private.summaries (
+    conversation_id uuid not null primary key references loci.conversations (conversation_id) on delete cascade,
+    summary text not null,
+    up_to bigint not null,
+    written_at timestamptz not null
+);
+-- What a model may propose to do. function: its oid, so that another one made under the same name is another one.
+create table loci_private.actions (
+    name text not null primary key check (name ~ '^[A-Za-z0-9_-]{1,64}$'),
+    description text not null,
+    parameters jsonb not null,
+    function oid not null,
+    function_name text not null,
+    -- Of its definition when it was registered: what was registered is what runs.
+    pin bytea not null,
+    -- Null: all of them; empty: none.
+    organizations uuid[],
+    member_roles text[],
+    expires_seconds integer check (expires_seconds between 1 and 31536000),
+    enabled boolean not null default true,
+    registered_by text not null,
+    registered_at timestamptz not null
+);
+
+-- What was proposed to a user. arguments: as the user reviews them, and as they are run.
+create table loci_private.proposals (
+    proposal_id uuid not null primary key default gen_random_uuid(),
+    user_id uuid not null references loci.users (user_id) on delete cascade,
+    organization_id uuid references loci.organizations (organization_id) on delete set null,
+    conversation_id uuid references loci.conversations (conversation_id) on delete set null,
+    turn_id uuid references loci_private.turns (turn_id) on delete set null,
+    call_id text,
+    action text not null,
+    pin bytea,
+    arguments jsonb not null,
+    summary text not null,
+    -- Invisible characters that were taken out of the arguments.
+    removed integer not null default 0,
+    status text not null check (status in ('proposed', 'confirmed', 'rejected', 'failed', 'refused')),
+    reason text,
+    result jsonb,
+    error jsonb,
+    proposed_at timestamptz not null,
+    proposed_by text not null,
+    expires_at timestamptz not null,
+    decided_at timestamptz,
+    decided_by text
+);
+create index on loci_private.proposals (user_id, proposed_at);
+create index on loci_private.proposals (organization_id);
+create index on loci_private.proposals (conversation_id, proposed_at);
+create index on loci_private.proposals (turn_id);
+create index on loci_private.proposals (expires_at);
+
+-- What became of actions and proposals; whoever was deleted stays in the books, so there are no foreign keys.
+create table loci_private.action_events (
+    event_id bigint generated always as identity primary key,
+    happened_at timestamptz not null,
+    event text not null,
+    action text not null,
+    proposal_id uuid,
+    user_id uuid,
+    organization_id uuid,
+    login text not null,
+    detail jsonb not null
+);
+create index on loci_private.action_events (happened_at);
+create index on loci_private.action_events (proposal_id);

@@ -25,12 +25,14 @@ select p.proname as name, p.prokind = 'p' as is_procedure, p.provolatile as vola
     pg_catalog.obj_description(p.oid, 'pg_proc') as comment,
     array(
         select r.rolname from pg_catalog.pg_roles as r
-        where r.rolname in ('loci_app', 'loci_admin', 'loci_worker', 'loci_monitor')
+        where r.rolname in ('loci_app', 'loci_proposer', 'loci_approver', 'loci_admin', 'loci_worker', 'loci_monitor')
             and exists (
                 select from pg_catalog.aclexplode(p.proacl) as a
                 where a.grantee = r.oid and a.privilege_type = 'EXECUTE'
             )
-        order by array_position(array['loci_app', 'loci_admin', 'loci_worker', 'loci_monitor'], r.rolname::text)
+        order by array_position(
+            array['loci_app', 'loci_proposer', 'loci_approver', 'loci_admin', 'loci_worker', 'loci_monitor'], r.rolname::text
+        )
     )::text[] as granted
 from pg_catalog.pg_proc as p
 where p.pronamespace = 'loci'::regnamespace and p.prorettype <> 'trigger'::regtype
@@ -91,9 +93,9 @@ from (
     group by x.grantee, x.privilege_type
 ) as g
 join pg_catalog.pg_roles as r on r.oid = g.grantee
-where r.rolname in ('loci_app', 'loci_admin', 'loci_worker', 'loci_monitor')
+where r.rolname in ('loci_app', 'loci_proposer', 'loci_approver', 'loci_admin', 'loci_worker', 'loci_monitor')
 group by r.rolname
-order by array_position(array['loci_app', 'loci_admin', 'loci_worker', 'loci_monitor'], r.rolname::text)
+order by array_position(array['loci_app', 'loci_proposer', 'loci_approver', 'loci_admin', 'loci_worker', 'loci_monitor'], r.rolname::text)
 """
 
 _SETTINGS = """
@@ -105,13 +107,15 @@ select r.rolname as role, g.rolname as granted
 from pg_catalog.pg_auth_members as m
 join pg_catalog.pg_roles as r on r.oid = m.member
 join pg_catalog.pg_roles as g on g.oid = m.roleid
-where r.rolname in ('loci_owner', 'loci_app', 'loci_admin', 'loci_worker', 'loci_monitor')
-    and g.rolname in ('loci_owner', 'loci_app', 'loci_admin', 'loci_worker', 'loci_monitor')
+where r.rolname in ('loci_owner', 'loci_app', 'loci_proposer', 'loci_approver', 'loci_admin', 'loci_worker', 'loci_monitor')
+    and g.rolname in ('loci_owner', 'loci_app', 'loci_proposer', 'loci_approver', 'loci_admin', 'loci_worker', 'loci_monitor')
 order by 1, 2
 """
 
 _ROLES = {
     "loci_app": "Granted to the login roles of applications. Acts for one user at a time and sees what that user may see.",
+    "loci_proposer": "With `loci_app`, for logins that run in the name of a model: may propose actions, and never decides about any.",
+    "loci_approver": "With `loci_app`, for logins through which users decide: may confirm and reject proposals.",
     "loci_admin": "Configures: people, organizations, models, settings, watched tables. Sees every row of the tables in `loci`.",
     "loci_worker": "Runs the jobs: `loci.drain()` and `loci.reconcile()`. Has no right on any table.",
     "loci_monitor": "Reads the views and `loci.status()`. Sees counts and names, and the keys and error texts in `loci.failures`.",

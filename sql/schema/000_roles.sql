@@ -3,7 +3,7 @@ do $$
 declare
     v_role text;
 begin
-    foreach v_role in array array['loci_owner', 'loci_app', 'loci_admin', 'loci_worker', 'loci_monitor'] loop
+    foreach v_role in array array['loci_owner', 'loci_app', 'loci_admin', 'loci_worker', 'loci_monitor', 'loci_proposer', 'loci_approver'] loop
         if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role) then
             begin
                 execute format('create role %I nologin noinherit', v_role);

@@ -267,8 +267,8 @@ RELATIONS = {
 }
 # The same rows for everybody, whoever asks.
 PUBLIC = {"settings", "embedding_models"}
-# What chat models cost, in tests/gateway/test_completions.py.
-ELSEWHERE = {"calls", "usage"}
+# What chat models cost, in tests/gateway/test_completions.py; what was proposed, in test_action_attacks.py.
+ELSEWHERE = {"calls", "usage", "proposals"}
 
 
 def test_every_door_is_known(db: Database) -> None:

@@ -58,6 +58,16 @@ class Db(Protocol):
         ...
 
 
+def _told(error: Any) -> tuple[str, str | None, str | None]:
+    """SQLSTATE, DETAIL and HINT of an SPIError. Only errors of PostgreSQL's own list have the first as an attribute."""
+    packed, detail, hint = (*(getattr(error, "spidata", None) or ()), None, None, None)[:3]
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate is None:
+        # Five characters of six bits each.
+        sqlstate = "XX000" if packed is None else "".join(chr((packed >> 6 * i & 0x3F) + ord("0")) for i in range(5))
+    return sqlstate, detail or getattr(error, "detail", None), hint or getattr(error, "hint", None)
+
+
 class PlpyDb:
     """`Db` over the plpy module. in_procedure: transactions are ours to end (a procedure called by CALL)."""
 
@@ -75,11 +85,10 @@ class PlpyDb:
             result = self._plpy.execute(plan, [value for _, value in parameters])
             return list(result) if result.nrows() and result.colnames() else []
         except self._plpy.SPIError as error:
-            if error.sqlstate in _ENDINGS:
+            sqlstate, detail, hint = _told(error)
+            if sqlstate in _ENDINGS:
                 raise
-            raise DbError(
-                error.sqlstate, str(error), getattr(error, "detail", None), getattr(error, "hint", None)
-            ) from None
+            raise DbError(sqlstate, str(error), detail, hint) from None
 
     def commit(self) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from loci_udfs.errors import LociError
@@ -38,7 +39,7 @@ class Schema:
 
         if not isinstance(schema, dict):
             raise _unusable("It is no JSON object.")
-        if len(json.dumps(schema)) > _LARGEST:
+        if len(json.dumps(schema, default=str)) > _LARGEST:
             raise _unusable(f"It has more than {_LARGEST} bytes.")
         self.schema = schema
         self._matches = matches
@@ -126,6 +127,8 @@ class Schema:
 
 def _canonical(value: Any) -> Any:
     """1 and 1.0 are the same number."""
+    if isinstance(value, Decimal):
+        return {"": str(value.normalize())}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):

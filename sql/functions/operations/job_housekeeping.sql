@@ -21,8 +21,9 @@ begin
     using loci_private.now(), loci.setting('job_history_days')::integer;
     get diagnostics v_count = row_count;
     perform loci_private.purge_caches();
+    perform loci_private.purge_actions();
     return v_count;
 end $$;
 comment on function loci_private.job_housekeeping() is
-'Tidy the caches, and remove old rows of cron.job_run_details, which pg_cron itself keeps for ever; returns how many of these.';
+'Tidy the caches and what is over of actions, and remove old rows of cron.job_run_details, which pg_cron itself keeps for ever; returns how many of these.';
 revoke execute on function loci_private.job_housekeeping() from public;

@@ -103,3 +103,14 @@ comment on table loci_private.completion_queue is 'Submitted completions that ha
 comment on table loci_private.memories is 'What is remembered for organizations, projects and users; a slot each.';
 comment on table loci_private.memory_lineage is 'The rows that memories were derived from.';
 comment on table loci_private.memory_capacities is 'Scopes that hold another number of memories than their level says.';
+comment on table loci.conversations is 'Conversations, each of one user.';
+comment on table loci.messages is 'What was said in them; a source like any other, so that a user finds it again.';
+comment on column loci.messages.status is 'complete; partial: the answer was cut off; failed: there was none.';
+comment on column loci.messages.confidence is 'How far an answer can be trusted, 0 to 1.';
+comment on column loci.messages.summarized_at is 'When a summary took its place in later turns.';
+comment on table loci_private.turns is 'Questions that were put to a model, and what came of them.';
+comment on table loci_private.citations is 'The passages that answers refer to by number.';
+comment on table loci_private.actions is 'What models may propose to do.';
+comment on table loci_private.proposals is 'What was proposed to users, and what became of it.';
+comment on table loci_private.action_events is 'The log of actions and proposals; rows are added, and go with age.';
+comment on table loci_private.summaries is 'What older messages of a conversation said.';

@@ -57,6 +57,11 @@ begin
     );
     execute format('create policy removed on loci.documents for delete to loci_app using (%s)', v_visible);
 
+    execute 'create policy own on loci.conversations to loci_app
+        using (user_id = (select loci.current_user_id())) with check (user_id = (select loci.current_user_id()))';
+    execute 'create policy own on loci.messages to loci_app
+        using (scope_id = (select loci.current_user_id())) with check (scope_id = (select loci.current_user_id()))';
+
     execute 'create policy seen on loci.settings for select to loci_app, loci_worker, loci_monitor using (true)';
     execute 'create policy seen on loci.model_prices for select to loci_monitor using (true)';
     execute 'create policy seen on loci.embedding_models for select to loci_app, loci_monitor using (true)';

@@ -16,6 +16,12 @@ begin
             context => 'title', title => 'title', mime_type => 'mime_type'
         );
     end if;
+    if not exists (select from loci_private.sources as s where s.relation = 'loci.messages'::regclass) then
+        perform loci.watch(
+            'loci.messages', content => 'case when status <> ''failed'' then content end', scope => 'scope_id',
+            metadata => 'jsonb_build_object(''role'', role, ''conversation_id'', conversation_id)', context => 'role'
+        );
+    end if;
     if not exists (select from loci_private.sources as s where s.relation = 'loci_private.memories'::regclass) then
         perform loci.watch(
             'loci_private.memories', name => 'memories', content => 'content',

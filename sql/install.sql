@@ -20,6 +20,7 @@
 \ir schema/110_completions.sql
 \ir schema/120_memory.sql
 \ir schema/130_conversations.sql
+\ir schema/140_consolidation.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -240,8 +241,11 @@
 \ir functions/memory/lock_capacity.sql
 \ir functions/memory/memory_capacity.sql
 \ir functions/memory/source_place.sql
+\ir functions/memory/source_exists.sql
+\ir functions/memory/memory_hash.sql
 \ir functions/memory/is_within.sql
 \ir functions/memory/check_lineage.sql
+\ir functions/memory/evict_memories.sql
 \ir functions/memory/free_slot.sql
 \ir functions/memory/store_memory.sql
 \ir functions/memory/remember.sql
@@ -252,6 +256,19 @@
 \ir functions/memory/set_capacity.sql
 \ir functions/memory/memory_stats.sql
 \ir functions/memory/sweep_memories.sql
+
+\ir functions/consolidation/consolidation_schema.sql
+\ir functions/consolidation/hash_of_messages.sql
+\ir functions/consolidation/is_orphan.sql
+\ir functions/consolidation/payer_of.sql
+\ir functions/consolidation/consolidation_of.sql
+\ir functions/consolidation/condensation_of.sql
+\ir functions/consolidation/join_summary.sql
+\ir functions/consolidation/apply_consolidation.sql
+\ir functions/consolidation/apply_condensation.sql
+\ir functions/consolidation/prepare_consolidations.sql
+\ir functions/consolidation/job_consolidation.sql
+\ir functions/consolidation/consolidate.sql
 
 \ir functions/conversations/own_conversation.sql
 \ir functions/conversations/system_prompt.sql
@@ -283,6 +300,7 @@
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
+\ir triggers/messages__memory.sql
 \ir triggers/messages__place.sql
 \ir triggers/organization_members__home.sql
 \ir triggers/organizations__model.sql
@@ -302,6 +320,7 @@
 \ir functions/sources/default_sources.sql
 
 \ir jobs/calls.sql
+\ir jobs/consolidation.sql
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
 \ir jobs/indexes.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "2ebfd5e446e222e81e48af69d944bfe8048efebe646ab95092dbfbb9596c1160"
+sql_hash = "276e5dc64699e2038f0e8ace0d622380cc4b158477878c2babb31f4f264eba0d"
 version = "0.1.0.dev0"
 
 

@@ -8,6 +8,15 @@ begin
     if current_setting('transaction_read_only') = 'on' then
         return;
     end if;
+    -- Nothing is kept of whoever is gone, or just going.
+    perform from loci.users as u where u.user_id = keep_texts.user_id for key share skip locked;
+    if not found and keep_texts.user_id is not null then
+        return;
+    end if;
+    perform from loci.organizations as o where o.organization_id = keep_texts.organization_id for key share skip locked;
+    if not found and keep_texts.organization_id is not null then
+        return;
+    end if;
     insert into loci_private.call_texts (call_id, called_at, organization_id, user_id, messages, answer)
     select t.call_id, to_timestamp(t.called_at), keep_texts.organization_id, keep_texts.user_id, t.messages, t.answer
     from jsonb_to_recordset(keep_texts.texts) as t (call_id uuid, called_at double precision, messages jsonb, answer jsonb)

@@ -21,6 +21,7 @@
 \ir schema/120_memory.sql
 \ir schema/130_conversations.sql
 \ir schema/140_consolidation.sql
+\ir schema/150_erasure.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -30,6 +31,7 @@
 \ir functions/operations/default_settings.sql
 \ir functions/pipeline/backoff.sql
 
+\ir functions/erasure/is_forgotten.sql
 \ir functions/identity/is_visible.sql
 \ir functions/identity/organization_of.sql
 \ir functions/identity/scopes_of.sql
@@ -280,6 +282,17 @@
 \ir functions/conversations/citations.sql
 \ir functions/conversations/begin_turn.sql
 \ir functions/conversations/finish_turn.sql
+
+\ir functions/erasure/derived_from.sql
+\ir functions/erasure/erase_words.sql
+\ir functions/erasure/erase_indexed.sql
+\ir functions/erasure/erase.sql
+\ir functions/erasure/erase_errors.sql
+\ir functions/erasure/note_erasure.sql
+\ir functions/erasure/meter_forget.sql
+\ir functions/erasure/forget_source.sql
+\ir functions/erasure/forget_user.sql
+\ir functions/erasure/erasures.sql
 
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql

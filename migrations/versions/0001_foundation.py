@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "276e5dc64699e2038f0e8ace0d622380cc4b158477878c2babb31f4f264eba0d"
+sql_hash = "201eba3132ee5290d923151ad510064275ca38a8896d5bb4529cd8a58f4db597"
 version = "0.1.0.dev0"
 
 

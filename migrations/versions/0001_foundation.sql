@@ -809,7 +809,6 @@ create table loci_private.evicted_memories (
 create index on loci_private.evicted_memories (scope_id, evicted_at);
 create index on loci_private.evicted_memories (created_by);
 create index on loci_private.evicted_memories using gin (lineage jsonb_path_ops);
-
 -- Users that were forgotten, as hashes: what rows elsewhere still say of them is not taken in again. Whoever stores what was
 -- made from a row shares a lock of this table (ROW SHARE), whoever erases has it alone (EXCLUSIVE).
 create table loci_private.forgotten (
@@ -819,3 +818,17 @@ create table loci_private.forgotten (
 
 -- What was made of the row was erased on request; it is not indexed again until it changes.
 alter table loci_private.source_rows add column forgotten boolean not null default false;
+
+-- What was erased when, and how much; never what it said, nor whose it was.
+create table loci_private.erasures (
+    erasure_id bigint generated always as identity primary key,
+    erased_at timestamptz not null,
+    kind text not null check (kind in ('user', 'source')),
+    source text,
+    by_administrator boolean not null,
+    report jsonb not null
+);
+
+-- Where something is quoted.
+create index on loci_private.turns using gin (passages jsonb_path_ops);
+create index on loci_private.summaries using gin (parts jsonb_path_ops);

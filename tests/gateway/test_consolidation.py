@@ -665,22 +665,25 @@ def test_killed_in_the_middle(
     )
     assert db.value("select loci_private.job_consolidation()") == 1
     server.always(faults.after(100) if moment == "asking" else faults.calls(ANSWER))
-    with db.connect() as other:
-        if moment == "writing":
-            # It gets as far as the summary, which comes after the memories, and waits there.
-            other.execute("begin")
-            other.execute("insert into loci_private.summaries values (%s, '', 0, now())", (conversation,))
-        with background(db) as drain:
+    if moment == "writing":
+        # It gets as far as the summary, which comes after the memories, and stays there.
+        db.execute(
+            "create function public.dawdle() returns trigger language plpgsql as 'begin perform pg_sleep(100); return new; end';"
+            "create trigger dawdle before insert on loci_private.summaries for each row execute function public.dawdle()"
+        )
+    with background(db) as drain:
+        if moment == "asking":
             wait_until(lambda: server.requests, "the model is asked")
-            if moment == "writing":
-                wait_for_lock(db, drain)
-            own_server.kill()
-            drain.wait()
-            assert drain.error is not None
+        else:
+            wait_until(lambda: (activity(db, drain.pid) or {}).get("wait_event") == "PgSleep", "it writes")
+        own_server.kill()
+        drain.wait()
+        assert drain.error is not None
     db.close()
     own_server.start()
     db = Database("loci", own_server.dsn)
     server.always(faults.calls(ANSWER))
+    db.execute("drop function if exists public.dawdle() cascade")
     assert db.value("select count(*) from loci_private.memories where scope_id = %s", user) == 0
     assert db.value("select count(*) from loci.messages where summarized_at is not null and scope_id = %s", user) == 0
     db.drain()

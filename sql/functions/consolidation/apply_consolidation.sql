@@ -12,7 +12,6 @@ declare
     v_summary text := left(apply_consolidation.answer ->> 'summary', 1500);
     v_user uuid;
     v_fact record;
-    v_memory bigint;
     v_lineage jsonb;
     v_count bigint;
 begin
@@ -46,7 +45,7 @@ begin
             select 'episodic', left(btrim(v_summary), v_longest)
             where v_summary ~ '\S'
         loop
-            v_memory := loci_private.store_memory(
+            perform loci_private.store_memory(
                 v_fact.content, v_fact.type, v_user, null, jsonb_build_object('conversation_id', apply_consolidation.conversation_id),
                 null, v_lineage, 0.5, null, false, null
             );

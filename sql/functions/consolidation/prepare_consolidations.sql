@@ -5,7 +5,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_own record;
-    v_asked record;
+    v_request jsonb;
+    v_basis jsonb;
     v_requests jsonb := '{}';
 begin
     for v_own in
@@ -15,15 +16,15 @@ begin
         where q.queue_id = any(prepare_consolidations.queue_ids) and (r.conversation_id is not null or r.condensed_scope is not null)
     loop
         if v_own.conversation_id is not null then
-            select c.request, c.basis into v_asked from loci_private.consolidation_of(v_own.conversation_id) as c;
+            select c.request, c.basis into v_request, v_basis from loci_private.consolidation_of(v_own.conversation_id) as c;
         else
-            select c.request, c.basis into v_asked from loci_private.condensation_of(v_own.condensed_scope) as c;
+            select c.request, c.basis into v_request, v_basis from loci_private.condensation_of(v_own.condensed_scope) as c;
         end if;
-        if v_asked.basis is null then
+        if v_basis is null then
             delete from loci_private.requests as r where r.request_id = v_own.request_id;
         else
-            update loci_private.requests as r set basis = v_asked.basis where r.request_id = v_own.request_id;
-            v_requests := v_requests || jsonb_build_object(v_own.request_id, v_asked.request);
+            update loci_private.requests as r set basis = v_basis where r.request_id = v_own.request_id;
+            v_requests := v_requests || jsonb_build_object(v_own.request_id::text, v_request);
         end if;
     end loop;
     return v_requests;

@@ -111,3 +111,6 @@ comment on column loci.messages.summarized_at is 'When a summary took its place 
 comment on table loci_private.turns is 'Questions that were put to a model, and what came of them.';
 comment on table loci_private.citations is 'The passages that answers refer to by number.';
 comment on table loci_private.summaries is 'What older messages of a conversation said.';
+comment on table loci_private.evicted_memories is 'Memories that had to go for want of room and wait to be condensed into one.';
+comment on table loci_private.forgotten is 'Hashes of the ids of users that were forgotten; the lock between those who store what was read and those who erase.';
+comment on table loci_private.erasures is 'What was erased, when, and how much.';

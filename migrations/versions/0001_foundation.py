@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "201eba3132ee5290d923151ad510064275ca38a8896d5bb4529cd8a58f4db597"
+sql_hash = "fb891d95da395dac841a41e70848de3ca71993bde8fc79fb5e92365f6bffc7b5"
 version = "0.1.0.dev0"
 
 

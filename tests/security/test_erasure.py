@@ -403,6 +403,32 @@ def test_messages_memories_and_conversations(db: Database, people: People) -> No
         db.execute("update loci.settings set value = null where name = 'consolidation_removes'")
 
 
+def test_an_answer_that_is_still_to_come_is_not_taken(db: Database, people: People) -> None:
+    document = db.document(people.acme, "Sorrel")
+    conv, messages = conversation(db, people.ada, "What grows here?")
+    turn = db.value(
+        "insert into loci_private.turns (conversation_id, user_id, question_id, status, passages, begun_at) "
+        "values (%s, %s, %s, 'open', %s, now()) returning turn_id",
+        conv,
+        people.ada,
+        messages[0],
+        Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": None, "chunk_id": 1}]),
+    )
+    forget_source(db, "documents", document)
+    with db.acting(people.ada) as connection, pytest.raises(psycopg.Error) as refused:
+        connection.execute("select loci.finish_turn(%s, 'Sorrel [1]')", (turn,))
+    assert refused.value.sqlstate == "LC708"
+    # Nor what a call that began before it would like to keep.
+    texts = "jsonb_build_array(jsonb_build_object('call_id', gen_random_uuid(), 'called_at', %s, 'messages', '[\"Sorrel\"]'::jsonb))"
+    before, after = db.value("select loci_private.epoch()") - 60, db.value("select loci_private.epoch()") + 60
+    for at in (before, after):
+        db.execute(f"select loci_private.keep_texts(%s, %s, {texts})", people.acme, people.ada, at)
+    (kept,) = db.rows("select extract(epoch from called_at)::float8 as at from loci_private.call_texts")
+    assert kept["at"] == pytest.approx(after)
+    db.execute("select loci.erase_call_texts()")
+    assert lines_with(db, "Sorrel") == []
+
+
 # --- beside others ----------------------------------------------------------------------------------------------------
 
 

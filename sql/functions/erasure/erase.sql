@@ -55,11 +55,14 @@ begin
         select jsonb_agg(p.p order by p.n)
         from jsonb_array_elements(t.passages) with ordinality as p (p, n)
         where (p.p ->> 'source', p.p ->> 'key') not in (select k.source, k.key from unnest(v_sources, v_keys) as k (source, key))
-    ), '[]')
+    ), '[]'),
+    -- An answer that is still to come has seen it too.
+    status = case when t.status in ('open', 'abandoned') then 'cancelled' else t.status end,
+    finished_at = coalesce(t.finished_at, loci_private.now())
     from unnest(v_sources, v_keys) as k (source, key)
     where t.passages @> jsonb_build_array(jsonb_build_object('source', k.source, 'key', k.key));
     get diagnostics v_count = row_count;
-    return query select 'loci_private.turns', v_count, 'rewritten without the passages';
+    return query select 'loci_private.turns', v_count, 'rewritten without the passages; open ones cancelled';
 
     -- The trigger of messages sees to their part of summaries, except where messages had been removed after summarising.
     delete from loci.messages as m where m.message_id = any(v_messages);

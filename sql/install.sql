@@ -246,6 +246,7 @@
 \ir functions/memory/source_exists.sql
 \ir functions/memory/memory_hash.sql
 \ir functions/memory/is_within.sql
+\ir functions/memory/hold_sources.sql
 \ir functions/memory/check_lineage.sql
 \ir functions/memory/evict_memories.sql
 \ir functions/memory/free_slot.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "fb891d95da395dac841a41e70848de3ca71993bde8fc79fb5e92365f6bffc7b5"
+sql_hash = "00b01094ed094c55ac39230d60ecb2bd2aca1165360a1fdd7e78de4f72b98507"
 version = "0.1.0.dev0"
 
 

@@ -809,8 +809,7 @@ create table loci_private.evicted_memories (
 create index on loci_private.evicted_memories (scope_id, evicted_at);
 create index on loci_private.evicted_memories (created_by);
 create index on loci_private.evicted_memories using gin (lineage jsonb_path_ops);
--- Users that were forgotten, as hashes: what rows elsewhere still say of them is not taken in again. Whoever stores what was
--- made from a row shares a lock of this table (ROW SHARE), whoever erases has it alone (EXCLUSIVE).
+-- Users that were forgotten, as hashes: what rows elsewhere still say of them is not taken in again.
 create table loci_private.forgotten (
     user_hash bytea not null primary key,
     forgotten_at timestamptz not null

@@ -1,5 +1,4 @@
--- Users that were forgotten, as hashes: what rows elsewhere still say of them is not taken in again. Whoever stores what was
--- made from a row shares a lock of this table (ROW SHARE), whoever erases has it alone (EXCLUSIVE).
+-- Users that were forgotten, as hashes: what rows elsewhere still say of them is not taken in again.
 create table loci_private.forgotten (
     user_hash bytea not null primary key,
     forgotten_at timestamptz not null

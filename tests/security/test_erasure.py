@@ -12,7 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.database import Database, People, wait_until
-from tests.pipeline.background import Background, background, leased, wait_for_lock
+from tests.pipeline.background import background, wait_for_lock
 from tests.upgrade.test_upgrade import dump_command
 
 
@@ -432,28 +432,131 @@ def test_an_answer_that_is_still_to_come_is_not_taken(db: Database, people: Peop
 # --- beside others ----------------------------------------------------------------------------------------------------
 
 
-def test_a_drain_that_has_read_a_row_does_not_store_it(db: Database, people: People) -> None:
-    """The drain is held up between reading and storing; the user is erased meanwhile."""
-    user = db.user(f"{uuid4()}@example.org")
-    for _ in range(3):
-        db.document(user, "Wormwood in a document")
-    db.execute("insert into app.tickets values ('w', 'Wormwood in a ticket', 'Wormwood', %s)", user)
-    conversation(db, user, "Wormwood in a message")
-    with db.connect() as blocker:
-        # What it writes next waits here.
-        blocker.execute("begin; lock table loci_private.forgotten in access exclusive mode")
-        with background(db, "call loci.drain(60)") as drain:
-            wait_for_lock(db, drain, "the drain is about to store what it has read")
-            assert leased(db, "row_queue") > 0
-            with db.connect() as eraser:
-                erasing = Background(eraser, f"select loci.forget_user('{user}')")
-                wait_for_lock(db, erasing)
-                blocker.execute("commit")
-                erasing.finish()
-            drain.finish()
+def store(connection: psycopg.Connection[dict[str, Any]], lease: UUID, key: str, text: str) -> list[Any]:
+    """A drain's way of storing a row that it has claimed: what to call, with which parameters."""
+    claim = connection.execute(
+        "select q.queue_id, q.source_id from loci_private.row_queue as q where q.key = %s and q.lease = %s",
+        (key, lease),
+    ).fetchone()
+    assert claim is not None
+    row = connection.execute("select * from loci_private.read_rows(%s, %s)", (claim["source_id"], [key])).fetchone()
+    assert row is not None and text in row["content"]
+    sets = [
+        {"chunking_id": c["chunking_id"], "chunks": [{"content": row["content"], "token_count": 3}]}
+        for c in connection.execute(
+            "select * from loci_private.chunkings_of(%s, %s)", (claim["source_id"], row["organization_id"])
+        ).fetchall()
+    ]
+    redaction = connection.execute(
+        "select marker from loci_private.redaction_of(%s)", (row["organization_id"],)
+    ).fetchone()
+    assert redaction is not None
+    return [
+        claim["source_id"], key, claim["queue_id"], row["organization_id"], row["scope_id"], row["audience"], row["title"],
+        Jsonb(row["metadata"]), row["fingerprint"], Jsonb(sets), lease, redaction["marker"],
+    ]  # fmt: skip
+
+
+STORE = "select loci_private.store_row(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as stored"
+
+
+@pytest.mark.parametrize("kind", ["document", "ticket", "one ticket"])
+@pytest.mark.parametrize("order", ["stored before", "stored meanwhile", "stored after"])
+def test_a_drain_that_has_read_a_row_does_not_bring_it_back(
+    db: Database, people: People, kind: str, order: str
+) -> None:
+    """Read, then erased; stored before the erasure, in a transaction that is open when it begins, or after it."""
     settle(db)
-    assert {line.split(":")[0] for line in lines_with(db, "Wormwood")} == {"app.tickets"}
-    assert db.value("select count(*) from loci_private.chunks where content like '%Wormwood%'") == 0
+    user = db.user(f"{uuid4()}@example.org")
+    word = f"wormwood{uuid4().hex[:8]}7"
+    lease = uuid4()
+    if kind == "document":
+        key = str(db.document(user, f"My {word}", title=word))
+    else:
+        key = f"w-{uuid4()}"
+        db.execute("insert into app.tickets values (%s, %s, %s, %s)", key, f"My {word}", word, user)
+    erasure = (
+        f"select loci.forget_source('tickets', '{key}')"
+        if kind == "one ticket"
+        else f"select loci.forget_user('{user}')"
+    )
+    with db.connect() as drain:
+        drain.execute("select * from loci_private.claim_rows(%s)", (lease,))
+        arguments = store(drain, lease, key, word)
+        if order == "stored after":
+            db.execute(erasure)
+            stored = drain.execute(STORE, arguments).fetchone()
+        else:
+            drain.execute("begin")
+            stored = drain.execute(STORE, arguments).fetchone()
+            assert stored == {"stored": True}
+            if order == "stored before":
+                drain.execute("commit")
+                db.execute(erasure)
+            else:
+                with background(db, erasure) as erasing:
+                    wait_for_lock(db, erasing)
+                    drain.execute("commit")
+                    erasing.finish()
+    assert db.value("select count(*) from loci_private.chunks where content like %s", f"%{word}%") == 0
+    for _ in range(2):
+        assert {line.split(":")[0] for line in lines_with(db, word)} == (
+            {"app.tickets"} if kind != "document" else set()
+        )
+        settle(db)
+
+
+def test_erasing_holds_up_nobody_else(db: Database, people: People) -> None:
+    """A user who leaves an erasure open keeps drains, and others who erase, from nothing."""
+    settle(db)
+    with db.acting(people.ada) as connection:
+        memory = one(connection, "select loci.remember('Betony')")
+    mine = db.document(people.ada, "Betony in a document")
+    with db.acting(people.ada) as connection:
+        connection.execute("select loci.forget_source('memories', %s)", (str(memory),))
+        connection.execute("select loci.forget_user(%s)", (people.ada,))
+        db.document(people.acme, "Lovage for all")
+        db.drain()
+        assert "Lovage for all" in db.found(people.bob, "Lovage")
+        with db.acting(people.bob) as other:
+            other.execute("set local lock_timeout = '5s'")
+            other.execute("select loci.remember('Chervil', scope_id => %s)", (people.acme,))
+            other.execute("select loci.forget_user(%s)", (people.bob,))
+    assert mine and lines_with(db, "Betony") == []
+
+
+def test_what_is_derived_meanwhile_goes_too(db: Database, people: People) -> None:
+    document = db.document(people.ada, "Angelica")
+    db.drain()
+    with db.acting(people.ada) as connection:
+        parent = one(
+            connection,
+            "select loci.remember('Angelica the first', derived_from => %s)",
+            Jsonb([{"source": "documents", "key": str(document)}]),
+        )
+    for source in ("memories", "documents"):
+        key = str(parent) if source == "memories" else str(document)
+        with db.connect() as writer:
+            writer.execute("begin")
+            writer.execute("select loci.act_as(%s)", (people.ada,))
+            writer.execute(
+                "select loci.remember('Angelica once more', derived_from => %s)",
+                (Jsonb([{"source": source, "key": key}]),),
+            )
+            with background(db, f"select loci.forget_source('documents', '{document}')") as erasing:
+                wait_for_lock(db, erasing)
+                writer.execute("commit")
+                erasing.finish()
+        assert lines_with(db, "Angelica") == []
+        if source == "memories":
+            document = db.document(people.ada, "Angelica")
+            db.drain()
+        else:
+            with db.acting(people.ada) as connection, pytest.raises(psycopg.Error) as refused:
+                connection.execute(
+                    "select loci.remember('Angelica', derived_from => %s)", (Jsonb([{"source": source, "key": key}]),)
+                )
+            assert refused.value.sqlstate == "LC603"
 
 
 def test_erasing_waits_for_what_is_just_being_stored(db: Database, people: People) -> None:

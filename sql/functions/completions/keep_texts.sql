@@ -9,7 +9,7 @@ begin
         return;
     end if;
     begin
-        lock table loci_private.forgotten in row share mode nowait;
+        lock table loci_private.call_texts in row exclusive mode nowait;
     exception when lock_not_available then
         -- Somebody is erasing.
         return;

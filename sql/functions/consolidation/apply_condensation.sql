@@ -14,7 +14,6 @@ declare
     v_lineage jsonb;
     v_memory bigint;
 begin
-    lock table loci_private.forgotten in row share mode;
     perform from loci_private.evicted_memories as e where e.memory_id = any(v_ids) order by e.memory_id for update nowait;
     select count(*), count(*) filter (where loci_private.is_orphan(e.stated, e.lineage)), count(distinct coalesce(e.audience, '{}'))
     into v_found, v_orphans, v_audiences

@@ -15,7 +15,6 @@ declare
     v_lineage jsonb;
     v_count bigint;
 begin
-    lock table loci_private.forgotten in row share mode;
     -- Whoever is deleting the conversation or one of the messages just now is not waited for (55P03), and not held up.
     select c.user_id into v_user
     from loci.conversations as c

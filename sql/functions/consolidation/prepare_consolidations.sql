@@ -7,7 +7,7 @@ declare
     v_own record;
     v_request jsonb;
     v_basis jsonb;
-    v_requests jsonb := '{}';
+    v_requests jsonb := '{}'::jsonb;
 begin
     for v_own in
         select r.request_id, r.conversation_id, r.condensed_scope

@@ -19,10 +19,9 @@ begin
         where c.chunk_id = any(v_chunks)
     ) as u
     where w.scope_id = u.scope_id and w.word = u.word;
-    -- What others say as well, and what older versions said, the next drain finds out.
-    update loci_private.text_statistics as t
-    set changed = t.chunks + 1
-    where t.scope_id in (select c.scope_id from loci_private.chunks as c where c.chunk_id = any(v_chunks));
+    -- What others say as well, and what older versions said, the next drain finds out: as if all had changed.
+    insert into loci_private.text_changes (scope_id, chunks)
+    select distinct c.scope_id, 1000000000 from loci_private.chunks as c where c.chunk_id = any(v_chunks);
 end $$;
 comment on function loci_private.erase_words(text [], text []) is
 'Take the words of these rows out of the counts of their scopes, and have these counted again.';

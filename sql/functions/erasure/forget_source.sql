@@ -21,13 +21,18 @@ begin
         raise exception 'there is no source "%"', coalesce(forget_source.source, 'null')
             using errcode = 'LC632', hint = 'select name from loci.sources lists them; conversations counts as one too. Pass the key as loci.search() returns it.';
     end if;
-    lock table loci_private.forgotten in exclusive mode;
     select p.scope_id into v_scope from loci_private.source_place(forget_source.source, forget_source.key) as p;
     if not v_admin and (v_user is null or v_scope is distinct from v_user) then
         raise exception 'there is no row % in % that you may erase', forget_source.key, forget_source.source
             using errcode = 'LC633', hint = 'Users erase what is in their own scope; everything else loci_admin does.';
     end if;
     select s.scope_id into v_owner from loci_private.scopes as s where s.scope_id = v_scope and s.kind = 'user';
+    -- What is just being sent to a model is not kept. Users hold up nobody but themselves.
+    if v_owner is null then
+        lock table loci_private.call_texts in exclusive mode;
+    else
+        perform from loci.users as u where u.user_id = v_owner for update;
+    end if;
     select jsonb_agg(e) into v_report from loci_private.erase(array[forget_source.source], array[forget_source.key]) as e;
     -- Kept texts name no source. Only its user was shown what is in a user's scope.
     delete from loci_private.call_texts as t where v_owner is null or t.user_id = v_owner;

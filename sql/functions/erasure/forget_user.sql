@@ -11,17 +11,16 @@ declare
     v_sources text[];
     v_keys text[];
     v_count bigint;
-    v_report jsonb := '[]';
+    v_report jsonb := '[]'::jsonb;
     v_others jsonb;
 begin
     if v_user is null or not (v_admin or v_user is not distinct from loci.current_user_id()) then
         raise exception 'you may forget nobody but yourself'
             using errcode = 'LC634', hint = 'select loci.act_as(user_id) first, or let a member of loci_admin do it.';
     end if;
-    -- From here nobody stores anything that was made from a row, and nothing more can be put into the user's scope.
-    lock table loci_private.forgotten in exclusive mode;
     insert into loci_private.forgotten (user_hash, forgotten_at) values (sha256(uuid_send(v_user)), loci_private.now())
     on conflict do nothing;
+    -- From here nothing more is put into the user's scope: not by the user, and not by a drain that has read it before.
     select u.db_role into v_role from loci.users as u where u.user_id = v_user for update;
     perform from loci_private.scopes as s where s.scope_id = v_user for update;
 

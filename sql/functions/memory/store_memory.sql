@@ -27,10 +27,6 @@ declare
     v_slot integer;
     v_memory bigint;
 begin
-    -- Nothing is derived from what is being erased just now.
-    if store_memory.derived_from <> '[]' then
-        lock table loci_private.forgotten in row share mode;
-    end if;
     perform loci_private.lock_capacity(s.kind, false), loci_private.lock_capacity(s.scope_id::text, false)
     from loci_private.scopes as s
     where s.scope_id = store_memory.scope_id;

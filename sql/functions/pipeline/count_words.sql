@@ -9,8 +9,6 @@ declare
     v_chunks bigint;
     v_words bigint;
 begin
-    -- Words of what is being erased just now are not counted.
-    lock table loci_private.forgotten in row share mode;
     -- One drain counts; what others stored meanwhile is counted by the next.
     if not pg_try_advisory_xact_lock(hashtextextended('loci count_words', 0)) then
         return false;

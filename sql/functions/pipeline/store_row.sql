@@ -29,8 +29,8 @@ declare
     v_kept integer;
     v_forgotten boolean;
 begin
-    -- Nothing that is being erased just now comes back (55P03: tried again).
-    lock table loci_private.forgotten in row share mode;
+    -- A user who is being forgotten just now is not waited for (55P03: tried again); one who was has no scope any more.
+    perform from loci_private.scopes as s where s.scope_id = store_row.scope_id for key share nowait;
     v_forgotten := loci_private.is_forgotten(store_row.scope_id) or exists (
         select from loci_private.source_rows as r
         where r.source_id = store_row.source_id and r.key = store_row.key and r.forgotten

@@ -112,5 +112,5 @@ comment on table loci_private.turns is 'Questions that were put to a model, and 
 comment on table loci_private.citations is 'The passages that answers refer to by number.';
 comment on table loci_private.summaries is 'What older messages of a conversation said.';
 comment on table loci_private.evicted_memories is 'Memories that had to go for want of room and wait to be condensed into one.';
-comment on table loci_private.forgotten is 'Hashes of the ids of users that were forgotten; the lock between those who store what was read and those who erase.';
+comment on table loci_private.forgotten is 'Hashes of the ids of users that were forgotten.';
 comment on table loci_private.erasures is 'What was erased, when, and how much.';

@@ -526,7 +526,7 @@ def test_erasing_holds_up_nobody_else(db: Database, people: People) -> None:
 
 
 def test_what_is_derived_meanwhile_goes_too(db: Database, people: People) -> None:
-    document = db.document(people.ada, "Angelica")
+    document = db.document(people.acme, "Angelica")
     db.drain()
     with db.acting(people.ada) as connection:
         parent = one(
@@ -549,7 +549,7 @@ def test_what_is_derived_meanwhile_goes_too(db: Database, people: People) -> Non
                 erasing.finish()
         assert lines_with(db, "Angelica") == []
         if source == "memories":
-            document = db.document(people.ada, "Angelica")
+            document = db.document(people.acme, "Angelica")
             db.drain()
         else:
             with db.acting(people.ada) as connection, pytest.raises(psycopg.Error) as refused:

@@ -285,6 +285,7 @@
 \ir functions/conversations/finish_turn.sql
 
 \ir functions/erasure/derived_from.sql
+\ir functions/erasure/lock_sources.sql
 \ir functions/erasure/erase_words.sql
 \ir functions/erasure/erase_indexed.sql
 \ir functions/erasure/erase.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "00b01094ed094c55ac39230d60ecb2bd2aca1165360a1fdd7e78de4f72b98507"
+sql_hash = "c3aac31fb2e562a64bafcd831fd08eb1d96d91df8a6f1e5c75394ac0ac8ecf15"
 version = "0.1.0.dev0"
 
 

@@ -559,6 +559,37 @@ def test_what_is_derived_meanwhile_goes_too(db: Database, people: People) -> Non
             assert refused.value.sqlstate == "LC603"
 
 
+def test_an_answer_that_comes_at_this_moment_goes_too(db: Database, people: People) -> None:
+    document = db.document(people.acme, "Burdock")
+    conv, messages = conversation(db, people.ada, "What else grows here?")
+    turn = db.value(
+        "insert into loci_private.turns (conversation_id, user_id, question_id, status, passages, begun_at) "
+        "values (%s, %s, %s, 'open', %s, now()) returning turn_id",
+        conv,
+        people.ada,
+        messages[0],
+        Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": None, "chunk_id": 1}]),
+    )
+    with db.connect() as writer:
+        writer.execute("begin")
+        writer.execute("select loci.act_as(%s)", (people.ada,))
+        # As finish_turn() does it.
+        writer.execute("select from loci_private.turns where turn_id = %s for update", (turn,))
+        answer = one(
+            writer,
+            "insert into loci.messages (conversation_id, role, content) values (%s, 'assistant', 'Burdock') returning message_id",
+            conv,
+        )
+        writer.execute(
+            "update loci_private.turns set status = 'complete', answer_id = %s where turn_id = %s", (answer, turn)
+        )
+        with background(db, f"select loci.forget_source('documents', '{document}')") as erasing:
+            wait_for_lock(db, erasing)
+            writer.execute("commit")
+            erasing.finish()
+    assert lines_with(db, "Burdock") == []
+
+
 def test_erasing_waits_for_what_is_just_being_stored(db: Database, people: People) -> None:
     """The other way round: stored, not committed, when the erasure begins."""
     user = db.user(f"{uuid4()}@example.org")

@@ -15,16 +15,20 @@ declare
     v_more bigint;
     v_summary record;
     v_source record;
-    v_late_sources text[];
-    v_late_keys text[];
+    v_found integer;
+    v_locked boolean := false;
 begin
-    -- Who is just deriving something from them comes first.
-    perform from unnest(erase.sources, erase.keys) as k (source, key)
-    join loci_private.sources as s on s.name = k.source
-    join loci_private.source_rows as r on r.source_id = s.source_id and r.key = k.key
-    for update of r;
-    select coalesce(array_agg(d.source), '{}'), coalesce(array_agg(d.key), '{}') into v_sources, v_keys
-    from loci_private.derived_from(erase.sources, erase.keys) as d;
+    v_sources := erase.sources;
+    v_keys := erase.keys;
+    -- Whoever is just deriving something from them comes first, and nobody after that; what was derived goes as well.
+    loop
+        v_found := cardinality(v_sources);
+        select coalesce(array_agg(d.source), '{}'), coalesce(array_agg(d.key), '{}') into v_sources, v_keys
+        from loci_private.derived_from(v_sources, v_keys) as d;
+        exit when v_locked and cardinality(v_sources) = v_found;
+        perform loci_private.lock_sources(v_sources, v_keys);
+        v_locked := true;
+    end loop;
     select array_agg(k.key::bigint) filter (where k.source = 'memories' and k.key ~ '^[1-9][0-9]{0,17}$'),
         array_agg(k.key::bigint) filter (where k.source = 'messages' and k.key ~ '^[1-9][0-9]{0,17}$'),
         array_agg(k.key::uuid) filter (where k.source = 'documents' and k.key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
@@ -117,16 +121,6 @@ begin
                 'not Loci''s to delete: its rows are not indexed again until they change; delete or change them in the application';
         end if;
     end loop;
-    -- What was being derived meanwhile from what was found on the way.
-    select array_agg(d.source), array_agg(d.key) into v_late_sources, v_late_keys
-    from (
-        select d.source, d.key from loci_private.derived_from(v_sources, v_keys) as d
-        except
-        select k.source, k.key from unnest(v_sources, v_keys) as k (source, key)
-    ) as d;
-    if v_late_sources is not null then
-        return query select e.relation, e.rows, e.what from loci_private.erase(v_late_sources, v_late_keys) as e;
-    end if;
     delete from loci_private.cache;
     get diagnostics v_count = row_count;
     return query select 'loci_private.cache', v_count, 'emptied';

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "c3aac31fb2e562a64bafcd831fd08eb1d96d91df8a6f1e5c75394ac0ac8ecf15"
+sql_hash = "3d12ecdbd841019967ad6ba8a7bf9cec815b12868f3947fdedbfe66a76b6834e"
 version = "0.1.0.dev0"
 
 

@@ -16,8 +16,8 @@ begin
         from loci.messages as m
         where m.conversation_id = consolidation_of.conversation_id and m.summarized_at is null
     ), older as (
-        select u.*, sum(least(length(u.content), v_most)) over (order by u.message_id) as characters,
-            row_number() over (order by u.message_id) as n
+        select u.*, row_number() over (order by u.message_id) as n,
+            sum(case when u.status <> 'failed' then least(length(u.content), v_most) else 0 end) over (order by u.message_id) as characters
         from unsummarized as u
         where u.newer > v_recent
             -- What is being answered just now is not over.

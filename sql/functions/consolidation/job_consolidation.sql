@@ -21,7 +21,7 @@ begin
         from (
             select m.conversation_id
             from loci.messages as m
-            where v_wanted > 0 and m.summarized_at is null
+            where v_wanted > 0 and m.summarized_at is null and m.status <> 'failed' and m.content ~ '\S'
             group by m.conversation_id
             having count(*) >= loci.setting('context_messages')::integer + v_wanted
         ) as m

@@ -63,7 +63,7 @@ insert into loci.settings (name, kind, default_value, minimum, maximum, descript
     'Of two memories of one place that are this similar the newer one stands for both; 1 keeps them apart.'),
 ('working_memory_seconds', 'integer', '86400', 1, 31536000, 'Working memories expire after this time unless told otherwise.'),
 ('consolidation_messages', 'integer', '10', 0, 100000,
-    'A conversation with so many messages beyond context_messages that are not summarised yet is summarised in the background; 0: none is.'),
+    'A conversation with so many messages beyond context_messages that are not summarised yet is summarised by a job; 0: none is.'),
 ('consolidation_characters', 'integer', '40000', 1000, 1000000, 'Text of messages or memories that is summarised at a time.'),
 ('consolidation_removes', 'boolean', 'false', null, null, 'Messages that were summarised are removed; else they are kept for the record.'),
 ('summary_characters', 'integer', '4000', 100, 100000,

@@ -21,6 +21,8 @@
 \ir schema/120_memory.sql
 \ir schema/130_conversations.sql
 \ir schema/140_actions.sql
+\ir schema/140_consolidation.sql
+\ir schema/150_erasure.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -30,6 +32,7 @@
 \ir functions/operations/default_settings.sql
 \ir functions/pipeline/backoff.sql
 
+\ir functions/erasure/is_forgotten.sql
 \ir functions/identity/is_visible.sql
 \ir functions/identity/organization_of.sql
 \ir functions/identity/scopes_of.sql
@@ -241,8 +244,12 @@
 \ir functions/memory/lock_capacity.sql
 \ir functions/memory/memory_capacity.sql
 \ir functions/memory/source_place.sql
+\ir functions/memory/source_exists.sql
+\ir functions/memory/memory_hash.sql
 \ir functions/memory/is_within.sql
+\ir functions/memory/hold_sources.sql
 \ir functions/memory/check_lineage.sql
+\ir functions/memory/evict_memories.sql
 \ir functions/memory/free_slot.sql
 \ir functions/memory/store_memory.sql
 \ir functions/memory/remember.sql
@@ -253,6 +260,19 @@
 \ir functions/memory/set_capacity.sql
 \ir functions/memory/memory_stats.sql
 \ir functions/memory/sweep_memories.sql
+
+\ir functions/consolidation/consolidation_schema.sql
+\ir functions/consolidation/hash_of_messages.sql
+\ir functions/consolidation/is_orphan.sql
+\ir functions/consolidation/payer_of.sql
+\ir functions/consolidation/consolidation_of.sql
+\ir functions/consolidation/condensation_of.sql
+\ir functions/consolidation/join_summary.sql
+\ir functions/consolidation/apply_consolidation.sql
+\ir functions/consolidation/apply_condensation.sql
+\ir functions/consolidation/prepare_consolidations.sql
+\ir functions/consolidation/job_consolidation.sql
+\ir functions/consolidation/consolidate.sql
 
 \ir functions/conversations/own_conversation.sql
 \ir functions/conversations/system_prompt.sql
@@ -291,6 +311,17 @@
 \ir functions/actions/action_log.sql
 \ir functions/actions/action_results.sql
 \ir functions/actions/purge_actions.sql
+\ir functions/erasure/derived_from.sql
+\ir functions/erasure/lock_sources.sql
+\ir functions/erasure/erase_words.sql
+\ir functions/erasure/erase_indexed.sql
+\ir functions/erasure/erase.sql
+\ir functions/erasure/erase_errors.sql
+\ir functions/erasure/note_erasure.sql
+\ir functions/erasure/meter_forget.sql
+\ir functions/erasure/forget_source.sql
+\ir functions/erasure/forget_user.sql
+\ir functions/erasure/erasures.sql
 
 \ir functions/operations/schedule_job.sql
 \ir functions/operations/cron_jobs.sql
@@ -313,6 +344,7 @@
 \ir triggers/documents__place.sql
 \ir triggers/identity__scopes.sql
 \ir triggers/members__organization.sql
+\ir triggers/messages__memory.sql
 \ir triggers/messages__place.sql
 \ir triggers/organization_members__home.sql
 \ir triggers/organizations__model.sql
@@ -334,6 +366,7 @@
 \ir functions/sources/default_sources.sql
 
 \ir jobs/calls.sql
+\ir jobs/consolidation.sql
 \ir jobs/drain.sql
 \ir jobs/housekeeping.sql
 \ir jobs/indexes.sql

@@ -18,6 +18,7 @@ begin
         raise exception 'this id already names a team'
             using errcode = 'LC103', hint = 'Let the database choose ids: leave the column out.';
     end if;
+    delete from loci_private.forgotten as f where f.user_hash = sha256(uuid_send(v_id));
     insert into loci_private.scopes as s (scope_id, kind, organization_id)
     values (v_id, tg_argv[0], case when tg_argv[0] <> 'user' then (to_jsonb(new) ->> 'organization_id')::uuid end)
     on conflict (scope_id) do update set organization_id = excluded.organization_id

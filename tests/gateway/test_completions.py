@@ -679,3 +679,29 @@ def test_a_key_is_nowhere(world: World, request: pytest.FixtureRequest) -> None:
     pieces = [KEY[start : start + 8] for start in range(3, len(KEY) - 7)]
     assert not [piece for piece in pieces for text in said if piece in text]
     assert any(KEY in sent.headers.get("authorization", "") for sent in world.server.requests)
+
+
+def test_a_forgotten_user_is_in_no_figure(world: World) -> None:
+    """Not in the ledger, not in the meter's file, and not when a call that is under way ends later."""
+    user = world.db.user("forgotten@example.org")
+    meter = Path(world.db.value("select current_setting('data_directory')")) / "loci"
+    world.ask(user)
+    world.drain()
+    world.ask(user)
+    world.server.always(faults.after(100))
+    with background(
+        world.db,
+        f'begin; select loci.act_as(\'{user}\'); select loci.complete(\'[{{"role": "user", "content": "x"}}]\'); commit',
+    ) as asking:
+        wait_until(lambda: len(world.server.requests) == 3, "it is asked")
+        assert [call["user_id"] for call in world.calls] == [user] * 3
+        report = world.db.rows("select * from loci.forget_user(%s)", user)
+        assert {"relation": "loci.calls", "rows": 3, "what": "kept without the user's id"} in report
+        world.db.execute("select pg_cancel_backend(%s)", asking.pid)
+        asking.wait()
+    assert [call["status"] for call in world.calls] == ["ok", "ok", "cancelled"]
+    for _ in range(2):
+        assert [call["user_id"] for call in world.calls] == [None] * 3
+        if meter.exists():
+            assert not [file for file in meter.iterdir() if str(user).encode() in file.read_bytes()]
+        world.drain()

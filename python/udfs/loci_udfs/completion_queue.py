@@ -48,6 +48,8 @@ class Leases(Protocol):
 
     def fail(self, queue: str, claims: list[Row], error: LociError | DbError, *, permanent: bool = False) -> None: ...
 
+    def failed(self, queue: str, claims: list[Row], error: DbError) -> None: ...
+
     def postpone(self, queue: str, claims: list[Row], error: LociError | DbError, seconds: float) -> None: ...
 
 
@@ -115,12 +117,15 @@ class CompletionQueue:
         if outcome is None:
             leases.put_back(QUEUE, [claim])
         elif isinstance(outcome, dict):
-            self._db.query(
-                "select loci_private.finish_request($1, $2, $3)",
-                ("uuid", self._lease),
-                ("int8", claim["queue_id"]),
-                ("jsonb", json.dumps(outcome)),
-            )
+            try:
+                self._db.query(
+                    "select loci_private.finish_request($1, $2, $3)",
+                    ("uuid", self._lease),
+                    ("int8", claim["queue_id"]),
+                    ("jsonb", json.dumps(outcome)),
+                )
+            except DbError as error:
+                leases.failed(QUEUE, [claim], error)
         elif isinstance(outcome, LimitError) and outcome.shared:
             leases.put_back(QUEUE, [claim])
             if outcome.sqlstate == "LC509":

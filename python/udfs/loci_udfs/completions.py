@@ -723,6 +723,12 @@ def metered_calls(db: Db, now: float) -> list[str]:
     return [json.dumps(call) for call in meter.finished(now) + meter.under_way(now)]
 
 
+@entry
+def meter_forget(db: Db, user_id: str) -> int:
+    """How many calls had this user's id. Raises LC515."""
+    return meter_of(db).forget_user(user_id)
+
+
 def write_ledger(db: Db) -> None:
     """Move finished calls from the meter to the ledger. For a session that may commit; nothing is lost where it ends.
 

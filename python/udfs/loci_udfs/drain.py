@@ -263,7 +263,7 @@ class Drain:
     def _read_failed(self, source_id: int, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]
         if error.sqlstate.startswith("42") or error.sqlstate in _BUSY or len(by_key) == 1:
-            self._failed("row_queue", claims, error)
+            self.failed("row_queue", claims, error)
             self._db.commit()
         else:
             # One row's expression fails; halve until it stands alone.
@@ -376,7 +376,7 @@ class Drain:
                 ("int8", _version(claims)),
             )
         except DbError as failure:
-            self._failed("row_queue", claims, failure)
+            self.failed("row_queue", claims, failure)
             return
         if error is None:
             self._done("row_queue", claims)
@@ -478,7 +478,7 @@ class Drain:
             )
         except DbError as error:
             if len(vectors) == 1 or error.sqlstate in _BUSY:
-                self._failed("embed_queue", [claim for claim, _ in claims], error)
+                self.failed("embed_queue", [claim for claim, _ in claims], error)
             else:
                 hashes = list(vectors)
                 for part in (hashes[: len(hashes) // 2], hashes[len(hashes) // 2 :]):
@@ -508,12 +508,12 @@ class Drain:
         try:
             self._db.query(sql, *parameters)
         except DbError as error:
-            self._failed("row_queue", claims, error)
+            self.failed("row_queue", claims, error)
             return False
         self._done("row_queue", claims)
         return True
 
-    def _failed(self, queue: str, claims: list[Row], error: DbError) -> None:
+    def failed(self, queue: str, claims: list[Row], error: DbError) -> None:
         """A statement failed: whose fault is it?"""
         if error.sqlstate in _BUSY:
             self.postpone(queue, claims, error, _BUSY_SECONDS)

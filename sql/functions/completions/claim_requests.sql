@@ -8,6 +8,7 @@ declare
     v_gateway text := loci.setting('chat_gateway');
     v_health loci_private.model_health;
     v_ids bigint[];
+    v_own jsonb;
 begin
     select h.* into v_health from loci_private.model_health as h where h.chat_gateway = v_gateway;
     if v_health.cooldown_until > loci_private.now() then
@@ -17,8 +18,9 @@ begin
     -- After an outage one request tries whether the gateway is back.
     from loci_private.claim('completion_queue', claim_requests.lease,
         case when v_health.outages > 0 then 1 else loci.setting('chat_max_in_flight')::integer end) as c (id);
+    v_own := loci_private.prepare_consolidations(v_ids);
     return query
-    select q.queue_id, q.request_id, r.request || jsonb_build_object('request_id', q.request_id),
+    select q.queue_id, q.request_id, coalesce(v_own -> q.request_id::text, r.request) || jsonb_build_object('request_id', q.request_id),
         loci_private.chat_config(r.organization_id, r.user_id),
         r.user_id is null or r.organization_id is null or exists (
             select from loci.organization_members as m

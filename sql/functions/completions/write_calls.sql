@@ -21,7 +21,8 @@ begin
             tokens_in, tokens_out, cost_usd, cost_estimated, latency_ms, trace_id
         )
         select
-            c.call_id, c.request_id, to_timestamp(c.called_at), c.organization_id, c.user_id, c.purpose, c.gateway, c.model,
+            c.call_id, c.request_id, to_timestamp(c.called_at), c.organization_id,
+            case when not loci_private.is_forgotten(c.user_id) then c.user_id end, c.purpose, c.gateway, c.model,
             c.fallback, c.status, c.sqlstate, c.tokens_in, c.tokens_out, c.cost_usd, c.cost_estimated, c.latency_ms, c.trace_id
         from jsonb_to_recordset(write_calls.calls) as c (
             call_id uuid, request_id uuid, called_at double precision, organization_id uuid, user_id uuid, purpose text,

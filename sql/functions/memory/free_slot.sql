@@ -53,8 +53,7 @@ begin
         limit 1
         for update;
     end if;
-    update loci_private.memory_lineage as l set consumed = true where l.source = 'memories' and l.key = v_memory::text;
-    delete from loci_private.memories as m where m.memory_id = v_memory returning m.slot into v_slot;
+    select e.slot into v_slot from loci_private.evict_memories(array[v_memory]) as e (slot);
     return v_slot;
 end $$;
 comment on function loci_private.free_slot(uuid, integer) is

@@ -58,6 +58,7 @@ begin
             using errcode = 'LC609', hint = 'Name users or teams, or pass null for everyone who sees the scope.';
     end if;
     if derived_from is not null then
+        perform loci_private.hold_sources(derived_from);
         perform loci_private.check_lineage(derived_from, scope_id, audience);
     end if;
     return loci_private.store_memory(

@@ -8,14 +8,13 @@ declare
     v_now timestamptz := loci_private.now();
     v_capacity integer := loci_private.memory_capacity(scope_id);
 begin
-    delete from loci_private.memories as m
-    where m.memory_id in (
+    perform loci_private.evict_memories(array(
         select o.memory_id
         from loci_private.memories as o
         where o.scope_id = shrink_memories.scope_id
         order by (o.superseded_at is null and (o.expires_at is null or o.expires_at > v_now)) desc, o.renewed_at desc, o.memory_id desc
         offset v_capacity
-    );
+    ));
     -- Those who stay move into the slots that are left.
     update loci_private.memories as m
     set slot = f.slot

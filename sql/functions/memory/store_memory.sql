@@ -18,7 +18,7 @@ as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := loci_private.now();
-    v_hash bytea := sha256(convert_to(lower(regexp_replace(btrim(store_memory.content), '\s+', ' ', 'g')), 'UTF8'));
+    v_hash bytea := loci_private.memory_hash(store_memory.content);
     v_expires timestamptz := coalesce(
         store_memory.expires_at,
         case store_memory.type when 'working' then v_now + make_interval(secs => loci.setting('working_memory_seconds')::integer) end

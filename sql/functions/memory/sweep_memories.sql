@@ -22,15 +22,7 @@ begin
         select m.memory_id
         from loci_private.memory_lineage as l
         join loci_private.memories as m on m.memory_id = l.memory_id and not m.stated
-        where not l.consumed
-            and case l.source
-                when 'memories' then not exists (select from loci_private.memories as d where d.memory_id::text = l.key)
-                else not exists (
-                    select from loci_private.sources as s
-                    join loci_private.source_rows as r on r.source_id = s.source_id and r.key = l.key
-                    where s.name = l.source
-                )
-            end
+        where not l.consumed and not loci_private.source_exists(l.source, l.key)
         for update of m skip locked
     ));
     -- The newer of two that mean the same, or the opposite, stands for both.

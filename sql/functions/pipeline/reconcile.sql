@@ -15,7 +15,7 @@ begin
     delete from loci_private.row_bulk as b
     where not exists (select from loci_private.sources as s where s.source_id = b.source_id);
     delete from loci_private.failures as f
-    where not exists (select from loci_private.sources as s where s.source_id = f.source_id);
+    where f.stage <> 'complete' and not exists (select from loci_private.sources as s where s.source_id = f.source_id);
 
     for v_source in select s.* from loci_private.sources as s where s.watched order by s.source_id loop
         if not exists (select from pg_class as c where c.oid = v_source.relation) then

@@ -27,7 +27,23 @@ declare
     v_sets integer[];
     v_text boolean;
     v_kept integer;
+    v_forgotten boolean;
 begin
+    -- A user who is being forgotten just now is not waited for (55P03: tried again); one who was has no scope any more.
+    perform from loci_private.scopes as s where s.scope_id = store_row.scope_id for key share nowait;
+    v_forgotten := loci_private.is_forgotten(store_row.scope_id) or exists (
+        select from loci_private.source_rows as r
+        where r.source_id = store_row.source_id and r.key = store_row.key and r.forgotten
+            and (r.fingerprint is null or r.fingerprint = store_row.fingerprint)
+    );
+    if v_forgotten then
+        store_row.scope_id := null;
+        store_row.audience := null;
+        store_row.title := null;
+        store_row.metadata := '{}';
+        select jsonb_agg(jsonb_build_object('chunking_id', s.chunking_id, 'chunks', '[]'::jsonb)) into store_row.sets
+        from jsonb_to_recordset(store_row.sets) as s (chunking_id integer);
+    end if;
     -- How the row has to be split stays as it is until it is stored. Who is changing that is not waited for (55P03).
     select c.* into v_switch
     from loci_private.chunking_assignments as c
@@ -76,16 +92,16 @@ begin
     end if;
     insert into loci_private.source_rows as r (
         source_id, key, version, placed_version, organization_id, scope_id, audience, title, metadata, fingerprint, redaction,
-        has_text, updated_at
+        has_text, forgotten, updated_at
     ) values (
         store_row.source_id, store_row.key, store_row.version, store_row.version, store_row.organization_id,
         store_row.scope_id, store_row.audience, store_row.title, store_row.metadata, store_row.fingerprint,
-        store_row.redaction, v_text, v_now
+        store_row.redaction, v_text, v_forgotten, v_now
     )
     on conflict on constraint source_rows_source_id_key_key do update set
     version = excluded.version, placed_version = excluded.placed_version, organization_id = excluded.organization_id,
     scope_id = excluded.scope_id, audience = excluded.audience, title = excluded.title, metadata = excluded.metadata,
-    fingerprint = excluded.fingerprint, redaction = excluded.redaction, has_text = excluded.has_text,
+    fingerprint = excluded.fingerprint, redaction = excluded.redaction, has_text = excluded.has_text, forgotten = excluded.forgotten,
     updated_at = excluded.updated_at
     -- Whoever read the row later has written already, or it was moved since: what is in hand may be old.
     where r.version < excluded.version and r.placed_version <= excluded.version

@@ -114,3 +114,6 @@ comment on table loci_private.actions is 'What models may propose to do.';
 comment on table loci_private.proposals is 'What was proposed to users, and what became of it.';
 comment on table loci_private.action_events is 'The log of actions and proposals; rows are added, and go with age.';
 comment on table loci_private.summaries is 'What older messages of a conversation said.';
+comment on table loci_private.evicted_memories is 'Memories that had to go for want of room and wait to be condensed into one.';
+comment on table loci_private.forgotten is 'Hashes of the ids of users that were forgotten.';
+comment on table loci_private.erasures is 'What was erased, when, and how much.';

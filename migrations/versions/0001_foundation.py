@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "2ebfd5e446e222e81e48af69d944bfe8048efebe646ab95092dbfbb9596c1160"
+sql_hash = "80d396416a13bcec3209e23b35f24d052e1572bfb5cf3644ef79035fe0cc062c"
 version = "0.1.0.dev0"
 
 

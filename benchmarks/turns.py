@@ -97,9 +97,7 @@ def _fill(admin: psycopg.Connection[Any], documents: int) -> Any:
 
 
 def _conversation(admin: psycopg.Connection[Any], user: Any, messages: int) -> Any:
-    conversation = _one(
-        admin, "insert into loci.conversations (user_id) values (%s) returning conversation_id", user
-    )
+    conversation = _one(admin, "insert into loci.conversations (user_id) values (%s) returning conversation_id", user)
     admin.execute(
         "insert into loci.messages (conversation_id, role, content) select %s, case n %% 2 when 1 then 'user' else 'assistant' end, "
         "'Message ' || n || ' says what became of case ' || n || repeat(', and what was thought of it', 10) "

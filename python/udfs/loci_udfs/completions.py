@@ -774,7 +774,7 @@ def settle(db: Db, config: str, call: str, outcome: str) -> str | None:
     latency = round(given["seconds"] * 1000) if latency is None else latency
     if settings["keep_texts"] and given["content"] is not None:
         db.query(
-            "update loci_private.call_texts set answer = $2 where call_id = $1",
+            "update loci_private.call_texts set answer = $2 where call_id = $1 returning call_id",
             ("uuid", made["call_id"]),
             ("jsonb", json.dumps({"content": given["content"]})),
         )

@@ -140,7 +140,9 @@ def test_drains_share_the_work(db: Database, people: People, notes: str, drains:
     consistent(db)
 
 
-def test_what_a_lock_kept_from_being_finished_is_finished_by_the_same_drain(db: Database, people: People, notes: str) -> None:
+def test_what_a_lock_kept_from_being_finished_is_finished_by_the_same_drain(
+    db: Database, people: People, notes: str
+) -> None:
     db.execute("update loci.embedding_models set max_batch = 1 where name = 'hash'")
     gate_at(db, "write vectors")
     db.execute(f"insert into {notes} values (1, 'one', %s), (2, 'two', %s)", people.acme, people.acme)

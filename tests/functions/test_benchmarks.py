@@ -20,6 +20,7 @@ TINY = {
     "bulk_load": ["--load-rows=20", "--load-dimensions=8"],
     "keyword": ["--keyword-chunks=60", "--keyword-queries=2"],
     "drain": ["--drain-chunks=20", "--drain-dimensions=8", "--drain-latency=1"],
+    "turns": ["--turn-messages=20", "--turn-documents=10", "--turn-rounds=2"],
     "search": ["--rows=30", "--queries=2"],
     "watched_insert": ["--insert-rows=20", "--insert-rounds=1"],
     "xmin": [
@@ -30,7 +31,7 @@ TINY = {
 
 
 # These read data that is not in the repository.
-FROM_ELSEWHERE = {"filtered", "quality"}
+FROM_ELSEWHERE = {"abstention", "filtered", "quality"}
 
 
 def test_none_is_left_out() -> None:

@@ -16,6 +16,7 @@ from benchmarks.__main__ import names
 from tests.database import ROOT
 
 TINY = {
+    "abstention": ["--abstention-chats=2", "--abstention-provider=hash", "--abstention-data={data}"],
     "cache": ["--cache-rows=20", "--cache-projects=2", "--cache-seconds=1"],
     "bulk_load": ["--load-rows=20", "--load-dimensions=8"],
     "keyword": ["--keyword-chunks=60", "--keyword-queries=2"],
@@ -31,7 +32,23 @@ TINY = {
 
 
 # These read data that is not in the repository.
-FROM_ELSEWHERE = {"abstention", "filtered", "quality"}
+FROM_ELSEWHERE = {"filtered", "quality"}
+
+
+def chats(folder: Path) -> Path:
+    """Data of the form that BEAM has."""
+    (folder / "beam").mkdir(parents=True)
+    for number, thing in ((1, "harbour"), (2, "lighthouse")):
+        messages = [
+            {"id": n, "role": "user", "time_anchor": "March", "content": f"The {thing} has {n} lamps."}
+            for n in range(5)
+        ]
+        questions = [
+            {"category": "abstention", "question": "Who is the king of France?", "evidence": []},
+            {"category": "information_extraction", "question": f"How many lamps has the {thing}?", "evidence": [4]},
+        ]
+        (folder / "beam" / f"{number}.json").write_text(json.dumps({"messages": messages, "questions": questions}))
+    return folder
 
 
 def test_none_is_left_out() -> None:
@@ -44,7 +61,7 @@ def test_they_run(dsn_of: Callable[[str], str], tmp_path: Path, request: pytest.
     # The server in a container does not reach a gateway of this machine's.
     far = request.config.getoption("--server") == "docker"
     run = [name for name in sorted(TINY) if not far or name not in ("drain", "xmin")]
-    sizes = [size for name in run for size in TINY[name]]
+    sizes = [size.format(data=chats(tmp_path / "data")) for name in run for size in TINY[name]]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *run, "--results", str(tmp_path), *sizes],
         cwd=ROOT,

@@ -68,6 +68,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
                     other = str(chat % chats + 1)
                     asked.append(Asked(chat, "foreign", _best(connection, question.text, scopes[other])))
         chunks = _one(connection, "select count(*) from loci_private.chunks")
+        default = float(_one(connection, "select floor from loci_private.answer_scale(array[%s::uuid])", scopes["1"]))
     floor = _floor([one for one in asked if one.chat % 2 == 0] or asked)
     rows: list[Sequence[str | float | int]] = []
     for part, chosen in (
@@ -79,20 +80,30 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
         for kind in _KINDS:
             found = sorted(one.similarity for one in chosen if one.kind == kind)
             if found:
-                rows.append((
-                    part, kind, len(found), *(_quantile(found, share) for share in (0.05, 0.5, 0.95)),
-                    _order(good, found) if kind != "answerable" else "", sum(s < floor for s in found) / len(found),
-                ))  # fmt: skip
+                quantiles = [_quantile(found, share) for share in (0.05, 0.5, 0.95)]
+                below = [sum(one < limit for one in found) / len(found) for limit in (floor, default)]
+                order = "" if kind == "answerable" else _order(good, found)
+                rows.append((part, kind, len(found), *quantiles, order, *below))
     return Result(
         title="When to say: I don't know",
-        columns=["chats", "questions", "number", "5 %", "median", "95 %", "AUC", f"below {floor:.3f}"],
+        columns=[
+            "chats",
+            "questions",
+            "number",
+            "5 %",
+            "median",
+            "95 %",
+            "AUC",
+            f"below {floor:.3f}",
+            f"below {default:.3f}",
+        ],
         rows=rows,
         parameters={"chats": chats, "chunks": chunks, "provider": arguments.abstention_provider, "k": 5},
         notes=[
             "5 %, median, 95 %: similarity (cosine) of the best of five passages.",
             "AUC: how often an answerable question is nearer to its best passage than one without an answer; 0.5 is chance.",
             f"below: share that would be told that nothing is known. The floor of {floor:.3f} was chosen on the even chats: the highest "
-            f"below which at most {_MAY_LOSE:.0%} of the answerable questions are.",
+            f"below which at most {_MAY_LOSE:.0%} of the answerable questions are. {default:.3f} is the default of answer_floor.",
             "abstention: questions near the chat's subject whose answer is not in it; foreign: asked in the next chat.",
         ],
         series={kind: [one.similarity for one in asked if one.kind == kind] for kind in _KINDS},

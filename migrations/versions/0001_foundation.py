@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "80d396416a13bcec3209e23b35f24d052e1572bfb5cf3644ef79035fe0cc062c"
+sql_hash = "dc6a26eeba3f05be3c9398056d7e579902e6defbbfa36ac4183fd917ac04a13f"
 version = "0.1.0.dev0"
 
 

@@ -37,7 +37,7 @@ FROM_ELSEWHERE = {"filtered", "quality"}
 
 def chats(folder: Path) -> Path:
     """Data of the form that BEAM has."""
-    (folder / "beam").mkdir(parents=True)
+    (folder / "beam").mkdir(parents=True, exist_ok=True)
     for number, thing in ((1, "harbour"), (2, "lighthouse")):
         messages = [
             {"id": n, "role": "user", "time_anchor": "March", "content": f"The {thing} has {n} lamps."}

@@ -4,7 +4,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- Similarities of one model say nothing of another's.
     select
-        coalesce(loci.setting('answer_floor')::float8, case when m.measured then 0.82 else 0 end),
+        coalesce(loci.setting('answer_floor')::float8, case when m.measured then 0.8 else 0 end),
         coalesce(loci.setting('answer_sure')::float8, case when m.measured then 0.92 else 1 end)
     from (
         select coalesce(bool_and(e.provider = 'local'), false) as measured

@@ -29,7 +29,9 @@ begin
     if v_handed ? 'error' then
         perform loci_private.raise_error(v_handed -> 'error');
     end if;
-    update loci_private.turns as t set call = v_handed -> 'call' where t.turn_id = v_turn.turn_id;
+    update loci_private.turns as t
+    set call = v_handed -> 'call' || jsonb_build_object('organization_id', v_organization)
+    where t.turn_id = v_turn.turn_id;
     begin_turn.turn_id := v_turn.turn_id;
     begin_turn.request := v_handed -> 'request';
 end $$;

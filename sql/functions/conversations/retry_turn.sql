@@ -13,10 +13,7 @@ begin
     end if;
     perform loci_private.settle_turn(v_turn, null, loci_private.usage_object(retry_turn.usage), 'failed');
     v_handed := loci_private.hand_over_again(
-        loci_private.chat_config(
-            (select c.organization_id from loci.conversations as c where c.conversation_id = v_turn.conversation_id),
-            v_turn.user_id
-        ),
+        loci_private.chat_config((v_turn.call ->> 'organization_id')::uuid, v_turn.user_id),
         v_turn.call, loci.setting('turn_seconds')::float8
     );
     if v_handed ? 'error' then

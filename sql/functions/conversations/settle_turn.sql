@@ -10,9 +10,7 @@ begin
         return;
     end if;
     v_error := loci_private.settle(
-        loci_private.chat_config(
-            (select c.organization_id from loci.conversations as c where c.conversation_id = turn.conversation_id), turn.user_id
-        ),
+        loci_private.chat_config((turn.call ->> 'organization_id')::uuid, turn.user_id),
         turn.call,
         jsonb_build_object(
             'status', settle_turn.status, 'content', settle_turn.reply,

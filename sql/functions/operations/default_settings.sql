@@ -53,7 +53,7 @@ insert into loci.settings (name, kind, default_value, minimum, maximum, descript
 ('context_messages', 'integer', '10', 0, 1000, 'Messages of the conversation that a question brings along in full, at most.'),
 ('answer_floor', 'real', null, 0, 1,
     'Where no passage is this similar to the question, none is offered, and the model is told to say that it does not know.'
-    || ' Null: 0.82 with the built-in model, 0 with others.'),
+    || ' Null: 0.8 with the built-in model, 0 with others.'),
 ('answer_sure', 'real', null, 0, 1,
     'An answer that cites a passage this similar to the question has full confidence. Null: 0.92 with the built-in model, 1 with others.'),
 ('turn_seconds', 'integer', '600', 1, 86400, 'A turn whose answer has not come by then is closed.'),

@@ -145,7 +145,8 @@ def locomo(folder: Path) -> Collection:
     return found
 
 
-def beam(folder: Path, chats: int) -> Collection:
+def beam(folder: Path, chats: int, all_questions: bool = False) -> Collection:
+    """all_questions: those without an answer as well."""
     found = Collection("BEAM", "lead", first_part=lambda number, question: question.place == "1")
     for place in range(1, chats + 1):
         chat = json.loads((folder / f"{place}.json").read_text())
@@ -155,7 +156,7 @@ def beam(folder: Path, chats: int) -> Collection:
             lead = f"[{when}] {message['role']}"
             found.rows.append(Row(str(place), str(message["id"]), number, lead, message["content"]))
         for question in chat["questions"]:
-            if question["evidence"]:
+            if question["evidence"] or all_questions:
                 relevant = {str(key): 1 for key in question["evidence"]}
                 found.questions.append(Question(str(place), question["category"], question["question"], relevant))
     return found
@@ -249,8 +250,8 @@ def _with_cache(connection: psycopg.Connection[Any], folder: Path) -> None:
             if text_hash in known:
                 copy.write_row((chunk, str(known[text_hash].tolist())))
     connection.execute(
-        f"insert into {table} (chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at) "
-        "select chunk_id, row_id, source_id, organization_id, scope_id, audience, embedding, created_at "
+        f"insert into {table} (chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, created_at) "
+        "select chunk_id, row_id, source_id, chunking_id, organization_id, scope_id, audience, embedding, created_at "
         "from kept join loci_private.chunks using (chunk_id)".encode()
     )
     connection.execute("select loci.use_embedding_model(%s)", (_MODEL,))

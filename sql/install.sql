@@ -219,6 +219,9 @@
 \ir functions/completions/metered_calls.sql
 \ir functions/completions/raise_error.sql
 \ir functions/completions/run_chat.sql
+\ir functions/completions/hand_over.sql
+\ir functions/completions/hand_over_again.sql
+\ir functions/completions/settle.sql
 \ir functions/completions/check_request.sql
 \ir functions/completions/extract_json.sql
 \ir functions/completions/chat_config.sql
@@ -275,15 +278,31 @@
 \ir functions/consolidation/consolidate.sql
 
 \ir functions/conversations/own_conversation.sql
+\ir functions/conversations/own_turn.sql
 \ir functions/conversations/system_prompt.sql
 \ir functions/conversations/assemble_context.sql
+\ir functions/conversations/answer_scale.sql
+\ir functions/conversations/turn_options.sql
+\ir functions/conversations/turn_request.sql
+\ir functions/conversations/turn_proposals.sql
+\ir functions/conversations/usage_object.sql
+\ir functions/conversations/check_question.sql
 \ir functions/conversations/gather_context.sql
 \ir functions/conversations/build_context.sql
+\ir functions/conversations/cited.sql
+\ir functions/conversations/visible_passages.sql
+\ir functions/conversations/citations.sql
 \ir functions/conversations/confidence.sql
 \ir functions/conversations/close_turns.sql
-\ir functions/conversations/citations.sql
+\ir functions/conversations/check_no_open_turn.sql
+\ir functions/conversations/store_question.sql
+\ir functions/conversations/store_answer.sql
+\ir functions/conversations/settle_turn.sql
 \ir functions/conversations/begin_turn.sql
+\ir functions/conversations/retry_turn.sql
 \ir functions/conversations/finish_turn.sql
+\ir functions/conversations/chat.sql
+\ir functions/conversations/ask.sql
 
 \ir functions/actions/function_pin.sql
 \ir functions/actions/action_running.sql
@@ -372,3 +391,4 @@
 \ir jobs/indexes.sql
 \ir jobs/memories.sql
 \ir jobs/reconcile.sql
+\ir jobs/turns.sql

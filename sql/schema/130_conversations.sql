@@ -18,7 +18,8 @@ create table loci.messages (
     scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
     role text not null check (role in ('user', 'assistant')),
     content text not null,
-    status text not null default 'complete' check (status in ('complete', 'partial', 'failed')),
+    -- Of an answer that was cut off, as much of it as came.
+    status text not null default 'complete' check (status in ('complete', 'cancelled', 'failed')),
     token_count integer,
     confidence real,
     metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
@@ -30,7 +31,8 @@ create index on loci.messages (conversation_id, message_id);
 create index on loci.messages (organization_id);
 create index on loci.messages (scope_id);
 
--- One question and its answer. passages: what the model was shown, in the order of its numbers.
+-- One question and its answer. passages: which ones the model was shown, by number, and how similar each is to the question.
+-- call: how the answer is metered, where somebody else asks the model for it.
 create table loci_private.turns (
     turn_id uuid not null primary key default gen_random_uuid(),
     conversation_id uuid not null references loci.conversations (conversation_id) on delete cascade,
@@ -39,7 +41,7 @@ create table loci_private.turns (
     answer_id bigint references loci.messages (message_id) on delete set null,
     status text not null check (status in ('open', 'complete', 'cancelled', 'failed', 'abandoned')),
     passages jsonb not null,
-    relevance real,
+    call jsonb,
     begun_at timestamptz not null,
     finished_at timestamptz
 );
@@ -57,7 +59,6 @@ create table loci_private.citations (
     source text not null,
     key text not null,
     chunk_id bigint not null,
-    title text,
     primary key (message_id, number)
 );
 create index on loci_private.citations (source, key);

@@ -16,10 +16,12 @@ from benchmarks.__main__ import names
 from tests.database import ROOT
 
 TINY = {
+    "abstention": ["--abstention-chats=2", "--abstention-provider=hash", "--abstention-data={data}"],
     "cache": ["--cache-rows=20", "--cache-projects=2", "--cache-seconds=1"],
     "bulk_load": ["--load-rows=20", "--load-dimensions=8"],
     "keyword": ["--keyword-chunks=60", "--keyword-queries=2"],
     "drain": ["--drain-chunks=20", "--drain-dimensions=8", "--drain-latency=1"],
+    "turns": ["--turn-messages=20", "--turn-documents=10", "--turn-rounds=2"],
     "search": ["--rows=30", "--queries=2"],
     "watched_insert": ["--insert-rows=20", "--insert-rounds=1"],
     "xmin": [
@@ -33,6 +35,22 @@ TINY = {
 FROM_ELSEWHERE = {"filtered", "quality"}
 
 
+def chats(folder: Path) -> Path:
+    """Data of the form that BEAM has."""
+    (folder / "beam").mkdir(parents=True, exist_ok=True)
+    for number, thing in ((1, "harbour"), (2, "lighthouse")):
+        messages = [
+            {"id": n, "role": "user", "time_anchor": "March", "content": f"The {thing} has {n} lamps."}
+            for n in range(5)
+        ]
+        questions = [
+            {"category": "abstention", "question": "Who is the king of France?", "evidence": []},
+            {"category": "information_extraction", "question": f"How many lamps has the {thing}?", "evidence": [4]},
+        ]
+        (folder / "beam" / f"{number}.json").write_text(json.dumps({"messages": messages, "questions": questions}))
+    return folder
+
+
 def test_none_is_left_out() -> None:
     assert set(names()) == set(TINY) | FROM_ELSEWHERE
 
@@ -43,7 +61,7 @@ def test_they_run(dsn_of: Callable[[str], str], tmp_path: Path, request: pytest.
     # The server in a container does not reach a gateway of this machine's.
     far = request.config.getoption("--server") == "docker"
     run = [name for name in sorted(TINY) if not far or name not in ("drain", "xmin")]
-    sizes = [size for name in run for size in TINY[name]]
+    sizes = [size.format(data=chats(tmp_path / "data")) for name in run for size in TINY[name]]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *run, "--results", str(tmp_path), *sizes],
         cwd=ROOT,

@@ -393,3 +393,40 @@ def test_a_submitted_request(world: World) -> None:
     with world.db.acting(world.people.ada) as connection:
         row = connection.execute("select * from loci.result(%s)", (request,)).fetchone()
     assert row is not None and row["status"] == "done" and row["result"]["content"] == "The harbour master."
+
+
+def test_a_conversation(world: World) -> None:
+    """chat(), and a client that sends what begin_turn() returns to the proxy by itself."""
+    db, people = world.db, world.people
+    db.execute("update loci.organizations set chat_model = 'chat', fallback_model = null")
+    with db.acting(people.ada) as connection:
+        row = connection.execute("insert into loci.conversations default values returning conversation_id").fetchone()
+        assert row is not None
+        conversation = row["conversation_id"]
+        chat = connection.execute("select * from loci.chat(%s, 'Who keeps the harbour?')", (conversation,)).fetchone()
+    assert chat is not None and chat["reply"] == "The harbour master." and chat["usage"]["cost_usd"] > 0
+    with db.acting(people.ada) as connection:
+        begun = connection.execute("select * from loci.begin_turn(%s, 'And at night?')", (conversation,)).fetchone()
+    assert begun is not None
+    request = urllib.request.Request(
+        world.proxy.local_url + "/chat/completions",
+        json.dumps(begun["request"]).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {MASTER_KEY}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        cost = float(response.headers["x-litellm-response-cost"])
+        answer = json.load(response)
+    usage = json.dumps({**answer["usage"], "cost_usd": cost})
+    with db.acting(people.ada) as connection:
+        done = connection.execute(
+            "select * from loci.finish_turn(%s, %s, %s)",
+            (begun["turn_id"], answer["choices"][0]["message"]["content"], usage),
+        ).fetchone()
+    assert done is not None and done["citations"] == [] and done["proposals"] == []
+    calls = db.rows("select status, cost_usd, cost_estimated from loci.calls where purpose = 'chat' order by called_at")
+    assert [(call["status"], call["cost_estimated"]) for call in calls] == [("ok", False)] * 2
+    assert float(calls[1]["cost_usd"]) == pytest.approx(cost)
+    assert [m["content"] for m in begun["request"]["messages"][1:3]] == [
+        "Who keeps the harbour?",
+        "The harbour master.",
+    ]

@@ -231,7 +231,7 @@ DOORS = [
 # Functions for applications that return sets but no rows of others.
 HARMLESS = {"embed_batch", "explain_search"}
 # Functions that are looked at otherwise: below, or in tests/security.
-OTHER_DOORS = {"visible_projects", "recall", "recent_calls", "result", "forget_user", "forget_source"}
+OTHER_DOORS = {"visible_projects", "recall", "recent_calls", "result", "citations", "forget_user", "forget_source"}
 
 
 def doors_of(db: Database) -> set[str]:
@@ -264,6 +264,8 @@ RELATIONS = {
     "projects": "project_id, visibility, team_id",
     "project_members": "project_id, user_id",
     "documents": "document_id, substring(content from 'v([0-9]+)$')",
+    "conversations": "conversation_id, user_id",
+    "messages": "message_id, conversation_id, substring(content from 'v([0-9]+)$')",
 }
 # The same rows for everybody, whoever asks.
 PUBLIC = {"settings", "embedding_models"}
@@ -382,6 +384,10 @@ def may(
     return put
 
 
+def new_model() -> Model:
+    return Model({name: Source(hides=name == "cards") for name in (*TABLES, "messages")})
+
+
 class World(RuleBasedStateMachine):
     """One world, from its beginning to its end. `pick` chooses among what there is."""
 
@@ -391,7 +397,7 @@ class World(RuleBasedStateMachine):
         self.ids = itertools.count(1)
         self.versions = itertools.count(1)
         self.random = random.Random(seed)
-        self.model = Model({name: Source(hides=name == "cards") for name in TABLES})
+        self.model = new_model()
         self.dead: list[UUID] = []
         self.memories: dict[int, UUID] = {}
         self.mapped: UUID | None = None
@@ -812,6 +818,72 @@ class World(RuleBasedStateMachine):
             except psycopg.Error as error:
                 assert error.sqlstate == "LC141" and not allowed and kind in ("insert", "move"), error
 
+    # --- conversations ------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.model.users and len(self.model.messages) < 12)
+    @rule(pick=st.integers(0, 99), which=st.integers(0, 99), count=st.integers(1, 2))
+    def somebody_talks(self, pick: int, which: int, count: int) -> None:
+        """In a conversation, perhaps a new one, perhaps another's."""
+        model = self.model
+        user = self.pick(model.users, pick)
+        version = next(self.versions)
+        with house.app.transaction():
+            run(house.app, "select loci.act_as(%s)", (user,))
+            if which % 3 == 0 or not model.conversations:
+                row = run(
+                    house.app, "insert into loci.conversations default values returning conversation_id"
+                ).fetchone()
+                assert row is not None
+                model.conversations[row["conversation_id"]] = user
+            conversation = self.pick(model.conversations, which)
+            mine = model.conversations[conversation] == user
+            for _ in range(count):
+                try:
+                    with house.app.transaction():
+                        said = run(
+                            house.app,
+                            "insert into loci.messages (conversation_id, role, content) values (%s, %s, %s) returning message_id",
+                            (conversation, ("user", "assistant")[which % 2], f"{WORD} v{version}"),
+                        ).fetchone()
+                        assert said is not None and mine, "a message was put into another's conversation"
+                        model.say(conversation, str(said["message_id"]), version, True)
+                except psycopg.Error as error:
+                    assert error.sqlstate == "LC702" and not mine, error
+                version = next(self.versions)
+
+    @may(MACHINERY, lambda self: self.model.conversations)
+    def a_model_fails_in_the_middle(self, pick: int) -> None:
+        """What came until then is kept, and not searched."""
+        conversation, version = self.pick(self.model.conversations, pick), next(self.versions)
+        key = house.db.value(
+            "insert into loci.messages (conversation_id, role, content, status) values (%s, 'assistant', %s, 'failed') "
+            "returning message_id",
+            conversation, f"{WORD} v{version}",
+        )  # fmt: skip
+        self.model.say(conversation, str(key), version, False)
+
+    @precondition(lambda self: self.model.conversations)
+    @rule(pick=st.integers(0, 99), who=st.integers(0, 99))
+    def somebody_takes_back_what_was_said(self, pick: int, who: int) -> None:
+        """A message or a whole conversation; that of others stays."""
+        model = self.model
+        conversation, user = self.pick(model.conversations, pick), self.pick(model.users, who)
+        mine = model.conversations[conversation] == user
+        keys = sorted(key for key, (c, _) in model.messages.items() if c == conversation)
+        with house.app.transaction():
+            run(house.app, "select loci.act_as(%s)", (user,))
+            if keys and who % 4:
+                done = run(house.app, "delete from loci.messages where message_id = %s", (keys[0],)).rowcount
+            else:
+                done = run(
+                    house.app, "delete from loci.conversations where conversation_id = %s", (conversation,)
+                ).rowcount
+        assert done == int(mine)
+        if mine and keys and who % 4:
+            model.delete_message(keys[0])
+        elif mine:
+            model.delete_conversation(conversation)
+
     # --- the machinery ------------------------------------------------------------------------------------------
 
     @rule()
@@ -999,7 +1071,8 @@ class World(RuleBasedStateMachine):
             version = version_of(content)
             found = (source, "/".join(map(str, json.loads(key))) if key.startswith("[") else key, version)
             house.keys[found[:2]] = key
-            assert (title, metadata) == (f"title v{version}", version), f"{door.name}: texts are mixed up: {found}"
+            said = (None, None) if source == "messages" else (f"title v{version}", version)
+            assert (title, metadata) == said, f"{door.name}: texts are mixed up: {found}"
             assert scope in scopes, f"{door.name}: the scope of {found} is out of sight: {who}"
             assert None not in ranks or found not in must, f"{door.name}: {found} is in one arm only {ranks}: {who}"
             got.append(found)
@@ -1019,14 +1092,14 @@ class World(RuleBasedStateMachine):
             return
         self.map_to(None)
         self.execute("update loci.settings set value = null where name in ('inline_rows', 'exact_scan_limit')")
-        for name, source in self.model.sources.items():
+        for name in TABLES:
             self.execute(f"delete from {TABLES[name].relation}")
-            if not source.watched:
+            if not self.model.sources[name].watched:
                 house.watch(name)
         self.execute("delete from loci.organizations")
         self.execute("delete from loci.users where user_id <> %s", house.parked)
         self.execute("select loci.use_embedding_model('hash')")
-        self.model = Model({name: Source() for name in TABLES})
+        self.model = new_model()
         self.drain()
         assert house.db.rows("select * from loci_private.source_rows") == []
         assert house.db.rows("select * from loci_private.chunks") == []
@@ -1105,6 +1178,10 @@ FAULTS = {
     "old metadata stay with new text": (
         replaced("metadata = excluded.metadata", "metadata = r.metadata", name="loci_private.store_row"),
         "texts are mixed up",
+    ),
+    "messages are everybody's": (
+        "alter policy own on loci.messages using (true)",
+        "loci.messages",
     ),
     "a policy is too wide": (
         "alter policy seen on loci.documents using (scope_id = any(loci.visible_scopes()))",

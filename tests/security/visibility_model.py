@@ -106,6 +106,9 @@ class Model:
         self.teams: dict[UUID, Team] = {}
         self.projects: dict[UUID, Project] = {}
         self.sources = sources
+        self.conversations: dict[UUID, UUID] = {}
+        # Of messages, searchable or not: conversation and version.
+        self.messages: dict[str, tuple[UUID, int]] = {}
         # More than one embedding model was in use.
         self.mixed = False
 
@@ -170,8 +173,9 @@ class Model:
                     continue
                 must.add((name, key, row.indexed))
         if filter.tag is not None:
-            must = {found for found in must if filter.tag in tags_of(found[2])}
-            may = {found for found in may if filter.tag in tags_of(found[2])}
+            # Messages have no such metadata.
+            must = {found for found in must if found[0] != "messages" and filter.tag in tags_of(found[2])}
+            may = {found for found in may if found[0] != "messages" and filter.tag in tags_of(found[2])}
         return must, may
 
     # --- what the tables show -----------------------------------------------------------------------------------
@@ -207,6 +211,11 @@ class Model:
             return strings((p, u) for p, x in projects.items() for u in x.members)
         if name == "documents":
             return self.documents(user)
+        own = {c for c, whose in self.conversations.items() if whose == user}
+        if name == "conversations":
+            return strings((c, user) for c in own)
+        if name == "messages":
+            return strings((key, c, version) for key, (c, version) in self.messages.items() if c in own)
         return None
 
     # --- changes ------------------------------------------------------------------------------------------------
@@ -249,6 +258,22 @@ class Model:
         rows = self.sources["documents"].rows
         for key in [key for key, row in rows.items() if row.scope == scope]:
             del rows[key]
+        for conversation in [c for c, user in self.conversations.items() if user == scope]:
+            self.delete_conversation(conversation)
+
+    def delete_conversation(self, conversation: UUID) -> None:
+        del self.conversations[conversation]
+        for key in [key for key, (c, _) in self.messages.items() if c == conversation]:
+            self.delete_message(key)
+
+    def delete_message(self, key: str) -> None:
+        del self.messages[key]
+        self.sources["messages"].rows.pop(key, None)
+
+    def say(self, conversation: UUID, key: str, version: int, searchable: bool) -> None:
+        self.messages[key] = (conversation, version)
+        if searchable:
+            self.sources["messages"].rows[key] = Row(self.conversations[conversation], None, version, here={version})
 
     def delete_project(self, project: UUID) -> None:
         del self.projects[project]

@@ -40,6 +40,10 @@ _BYTES_A_TOKEN = 3
 _OF_THE_SET_UP = frozenset({"LC120", "LC121", "LC400", "LC408"})
 # Nobody knows whether these were paid for: they count with what they may have cost.
 _PERHAPS_PAID = frozenset({"LC403", "LC407", "LC511"})
+# What others may say that a call of theirs ended with.
+_FAILURE = re.compile(r"LC40[0-9]|LC511")
+# No single call costs more; nor does one cost less than nothing.
+_MOST_DOLLARS = 1000.0
 # In schemas and tools: what is said, rather than what it is called.
 _SAID = frozenset({"description", "title", "enum", "const", "default", "examples"})
 
@@ -426,12 +430,15 @@ class Completion:
     # --- a text or calls of tools ---
 
     async def _plain(self, client: Client, model: str, fallback: bool) -> Reply:
+        return await self._call(client, model, fallback, self._messages, self._extra())
+
+    def _extra(self) -> dict[str, Any]:
         request, extra = self._request, dict[str, Any]()
         if request.tools:
             extra["tools"] = redact_schema(request.tools, self._hide)
             if request.tool_choice is not None:
                 extra["tool_choice"] = request.tool_choice
-        return await self._call(client, model, fallback, self._messages, extra)
+        return extra
 
     # --- a JSON value ---
 
@@ -513,9 +520,47 @@ class Completion:
     async def _call(
         self, client: Client, model: str, fallback: bool, messages: list[dict[str, Any]], extra: Mapping[str, Any]
     ) -> Reply:
-        config, request = self.config, self._request
-        body = {"model": model, "messages": messages, **config.parameters, **extra}
-        call_id, started = str(uuid.uuid4()), time.monotonic()
+        body = self._body(model, messages, extra)
+        started = time.monotonic()
+        call_id = self._enter(model, len(json.dumps(body)), fallback)
+        self.texts.append({"call_id": call_id, "called_at": self._now(), "messages": messages})
+        ended: dict[str, Any] = {"status": "cancelled", "sqlstate": "57014", "cost_usd": None}
+        text = self.texts[-1]
+        try:
+            private = [said for message in messages for said in _texts(message)]
+            answer = await client.chat(body, traceparent=self._request.traceparent, private=private)
+            cost = answer.cost_usd
+            ended = {"status": "error", "sqlstate": "LC407", "cost_usd": cost}
+            reply = read_reply(answer.body)
+            if cost is None and reply.tokens_in is not None and reply.tokens_out is not None:
+                cost = _price(self.config, model, reply.tokens_in, reply.tokens_out)
+            ended = {"cost_usd": cost, "tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
+            text["answer"] = {"content": reply.content, "tool_calls": reply.tool_calls}
+            if not reply.tool_calls and not (reply.content or "").strip():
+                ended |= {"status": "error", "sqlstate": "LC511"}
+                raise NoAnswer(reply)
+            ended |= {"status": "ok", "sqlstate": None}
+        except LociError as error:
+            if "status" not in ended or ended["status"] == "cancelled":
+                ended = {
+                    "status": "error",
+                    "sqlstate": error.sqlstate,
+                    "cost_usd": _cost_of_failure(error.sqlstate),
+                }
+            raise
+        finally:
+            self._meter.finish(call_id, latency_ms=round((time.monotonic() - started) * 1000), **ended)
+        reply.call_id = call_id
+        self._calls.append(reply)
+        self._cost += ended["cost_usd"] or 0.0
+        return reply
+
+    def _body(self, model: str, messages: list[dict[str, Any]], extra: Mapping[str, Any]) -> dict[str, Any]:
+        return {"model": model, "messages": messages, **self.config.parameters, **extra}
+
+    def _enter(self, model: str, size: int, fallback: bool, waits: float | None = None) -> str:
+        """Meter a call that is about to be made, with a body of so many bytes; its id."""
+        config, request, call_id = self.config, self._request, str(uuid.uuid4())
         self._meter.begin(
             {
                 "call_id": call_id,
@@ -531,46 +576,32 @@ class Completion:
             config.limits,
             now=self._now(),
             seconds=config.gateway.timeout_seconds + _MARGIN_SECONDS,
-            estimate=self._price(model, len(json.dumps(body)) // _BYTES_A_TOKEN, config.parameters["max_tokens"]),
+            estimate=_price(config, model, size // _BYTES_A_TOKEN, config.parameters["max_tokens"]),
+            waits=waits,
         )
-        ended: dict[str, Any] = {"status": "cancelled", "sqlstate": "57014", "cost_usd": None}
-        text: dict[str, Any] = {"call_id": call_id, "called_at": self._now(), "messages": messages}
-        self.texts.append(text)
-        try:
-            private = [said for message in messages for said in _texts(message)]
-            answer = await client.chat(body, traceparent=request.traceparent, private=private)
-            cost = answer.cost_usd
-            ended = {"status": "error", "sqlstate": "LC407", "cost_usd": cost}
-            reply = read_reply(answer.body)
-            if cost is None and reply.tokens_in is not None and reply.tokens_out is not None:
-                cost = self._price(model, reply.tokens_in, reply.tokens_out)
-            ended = {"cost_usd": cost, "tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
-            text["answer"] = {"content": reply.content, "tool_calls": reply.tool_calls}
-            if not reply.tool_calls and not (reply.content or "").strip():
-                ended |= {"status": "error", "sqlstate": "LC511"}
-                raise NoAnswer(reply)
-            ended |= {"status": "ok", "sqlstate": None}
-        except LociError as error:
-            if "status" not in ended or ended["status"] == "cancelled":
-                ended = {
-                    "status": "error",
-                    "sqlstate": error.sqlstate,
-                    "cost_usd": None if error.sqlstate in _PERHAPS_PAID else 0.0,
-                }
-            raise
-        finally:
-            self._meter.finish(call_id, latency_ms=round((time.monotonic() - started) * 1000), **ended)
-        reply.call_id = call_id
-        self._calls.append(reply)
-        self._cost += ended["cost_usd"] or 0.0
-        return reply
+        return call_id
+
+    def hand_over(self, waits: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A request that somebody else sends: what is known of its call, and what to send. See again() and settle().
+
+        waits: seconds until the call counts as lost, see Meter.begin(). Raises LimitError.
+        """
+        body, request = self._body(self.config.models[0], self._messages, self._extra()), self._request
+        call: dict[str, Any] = {"model": body["model"], "bytes": len(json.dumps(body)), "fallback": False}
+        call |= {"purpose": request.purpose, "traceparent": request.traceparent, "request_id": request.request_id}
+        call["call_id"] = self._enter(call["model"], call["bytes"], False, waits)
+        self.texts.append({"call_id": call["call_id"], "called_at": self._now(), "messages": body["messages"]})
+        return call, body
+
+    def again(self, call: Mapping[str, Any], waits: float) -> dict[str, Any] | None:
+        """The call that follows one that failed: the same request to the fallback model; None where there is none."""
+        if call["fallback"] or len(self.config.models) < 2:
+            return None
+        model = self.config.models[1]
+        return {**call, "model": model, "fallback": True, "call_id": self._enter(model, call["bytes"], True, waits)}
 
     def _now(self) -> float:
         return self.config.now + time.monotonic() - self._began
-
-    def _price(self, model: str, tokens_in: int, tokens_out: int) -> float | None:
-        price = self.config.prices.get(model)
-        return None if price is None else tokens_in * price[0] + tokens_out * price[1]
 
     def _hide(self, text: str) -> str:
         return redact(text, self.config.redaction, self._checkpoint)[0] if self.config.redaction else text
@@ -592,6 +623,15 @@ class Completion:
                 "cost_usd": self._cost,
             },
         }
+
+
+def _price(config: Config, model: str, tokens_in: int, tokens_out: int) -> float | None:
+    price = config.prices.get(model)
+    return None if price is None else tokens_in * price[0] + tokens_out * price[1]
+
+
+def _cost_of_failure(sqlstate: str) -> float | None:
+    return None if sqlstate in _PERHAPS_PAID else 0.0
 
 
 def _is_wrapped(value: Any) -> bool:
@@ -682,6 +722,72 @@ def run_chat(db: Db, config: str, request: str) -> str:
             result["error"]["retry_after"] = error.retry_after
     keep_texts(db, settings, completion.texts)
     return json.dumps(result)
+
+
+@entry
+def hand_over(db: Db, config: str, request: str, waits: float) -> str:
+    """Completion.hand_over() as JSON text: call and request, or error."""
+    try:
+        settings = read_config(json.loads(config))
+        completion = Completion(read_request(json.loads(request)), settings, meter_of(db), db.checkpoint)
+        call, body = completion.hand_over(waits)
+    except LociError as error:
+        return json.dumps({"error": error_as_json(error)})
+    keep_texts(db, settings, completion.texts)
+    return json.dumps({"call": call, "request": body})
+
+
+@entry
+def hand_over_again(db: Db, config: str, call: str, waits: float) -> str:
+    """Completion.again() as JSON text: call (null: there is no fallback), or error."""
+    given = json.loads(call)
+    request = Request([], given["purpose"], traceparent=given["traceparent"], request_id=given["request_id"])
+    try:
+        completion = Completion(request, read_config(json.loads(config)), meter_of(db), db.checkpoint)
+        return json.dumps({"call": completion.again(given, waits)})
+    except LociError as error:
+        return json.dumps({"error": error_as_json(error)})
+
+
+@entry
+def settle(db: Db, config: str, call: str, outcome: str) -> str | None:
+    """A call that was handed over has ended. outcome: status (complete, cancelled, failed), usage, content, seconds.
+
+    usage: what its maker says: prompt_tokens, completion_tokens, cost_usd, latency_ms, sqlstate of the failure. What makes
+    no sense there counts as not said. Returns an error as JSON text: what was answered is worth more than its price.
+    """
+    settings, made, given = json.loads(config), json.loads(call), json.loads(outcome)
+    usage, price = given["usage"], settings["prices"].get(made["model"])
+    ended: dict[str, Any] = {"status": "ok", "sqlstate": None, "cost_usd": _dollars(usage.get("cost_usd"))}
+    ended |= {"tokens_in": _count(usage.get("prompt_tokens")), "tokens_out": _count(usage.get("completion_tokens"))}
+    if price and ended["cost_usd"] is None and ended["tokens_in"] is not None and ended["tokens_out"] is not None:
+        ended["cost_usd"] = (ended["tokens_in"] * price[0] + ended["tokens_out"] * price[1]) / 1e6
+    if given["status"] == "cancelled":
+        ended |= {"status": "cancelled", "sqlstate": "57014"}
+    elif given["status"] == "failed":
+        said = usage.get("sqlstate")
+        sqlstate = said if isinstance(said, str) and _FAILURE.fullmatch(said) else "LC407"
+        ended |= {"status": "error", "sqlstate": sqlstate}
+        if ended["cost_usd"] is None:
+            ended["cost_usd"] = _cost_of_failure(sqlstate)
+    latency = _count(usage.get("latency_ms"))
+    latency = round(given["seconds"] * 1000) if latency is None else latency
+    if settings["keep_texts"] and given["content"] is not None:
+        db.query(
+            "update loci_private.call_texts set answer = $2 where call_id = $1 returning call_id",
+            ("uuid", made["call_id"]),
+            ("jsonb", json.dumps({"content": given["content"]})),
+        )
+    try:
+        meter_of(db).finish(made["call_id"], latency_ms=latency, **ended)
+    except LociError as error:
+        return json.dumps(error_as_json(error))
+    return None
+
+
+def _dollars(value: Any) -> float | None:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(number) if number is not None and 0 <= number <= _MOST_DOLLARS else None
 
 
 @entry

@@ -138,13 +138,21 @@ class Meter:
     # --- calls ----------------------------------------------------------------------------------------------------
 
     def begin(
-        self, record: Mapping[str, Any], limits: Limits, *, now: float, seconds: float, estimate: float | None
+        self,
+        record: Mapping[str, Any],
+        limits: Limits,
+        *,
+        now: float,
+        seconds: float,
+        estimate: float | None,
+        waits: float | None = None,
     ) -> None:
         """A call is about to be made: it counts from now on. Nothing counts where a LimitError is raised.
 
         record: what the ledger is to know (call_id, organization_id, user_id, gateway, model, ...). now: seconds since
         1970. seconds: how long the call may take; if nobody has finished it by then, it is lost. estimate: USD that it
-        may cost, None where its model has no price.
+        may cost, None where its model has no price. waits: the call is another process's, which may say later than
+        this how it ended; until then it is not lost, but no longer counts among those under way.
         """
         organization, user, gateway = record["organization_id"], record["user_id"], record["gateway"]
         with self._writing() as connection:
@@ -167,7 +175,9 @@ class Meter:
                 if _requests(connection, rate.name, now) >= rate.most:
                     raise rate.reached(60 - now % 60)
             (in_flight,) = connection.execute(
-                "select count(*) from calls where gateway = ? and expires > ?", (gateway, now)
+                "select count(*) from calls where gateway = ?1 and expires > ?2 "
+                "and coalesce(json_extract(record, '$.busy_until'), expires) > ?2",
+                (gateway, now),
             ).fetchone()
             if in_flight >= limits.max_in_flight:
                 raise LimitError(
@@ -181,9 +191,10 @@ class Meter:
             for rate in rates:
                 _count(connection, rate.name, now, 1)
             _spend(connection, record, now, estimate or 0.0, limits.spent_usd)
+            written = {**record, "called_at": now, "busy_until": now + seconds}
             connection.execute(
                 "insert into calls (call_id, gateway, expires, estimate, record) values (?, ?, ?, ?, ?)",
-                (record["call_id"], gateway, now + seconds, estimate, json.dumps({**record, "called_at": now})),
+                (record["call_id"], gateway, now + max(seconds, waits or 0), estimate, json.dumps(written)),
             )
 
     def _check_budget(
@@ -217,9 +228,14 @@ class Meter:
             )
 
     def finish(self, call_id: str, *, cost_usd: float | None, **outcome: Any) -> None:
-        """A call has ended. cost_usd: None where nobody knows; then what was estimated counts. outcome: for the ledger."""
+        """A call has ended; the first time counts. cost_usd: None where nobody knows; then what was estimated counts.
+
+        outcome: for the ledger.
+        """
         with self._writing() as connection:
-            found = connection.execute("select record, estimate from calls where call_id = ?", (call_id,)).fetchone()
+            found = connection.execute(
+                "select record, estimate from calls where call_id = ? and expires is not null", (call_id,)
+            ).fetchone()
             if found is None:
                 return
             record, estimate = json.loads(found[0]), found[1]

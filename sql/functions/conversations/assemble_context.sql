@@ -6,5 +6,5 @@ from loci_udfs import context
 return context.assemble_context(plpy, parts, budget, tokenizer)
 $$;
 comment on function loci_private.assemble_context(jsonb, integer, text) is
-'Messages of a request within a budget of tokens, by priority: see context.py. LC704 where question and system prompt alone are too long.';
+'Messages of a request within a budget of tokens, by priority: see context.py. error (LC704) where question and system prompt alone are too long.';
 revoke execute on function loci_private.assemble_context(jsonb, integer, text) from public;

@@ -1,6 +1,6 @@
 create or replace function loci_private.close_turns(conversation_id uuid default null)
 returns integer
-language plpgsql volatile parallel unsafe
+language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -21,3 +21,4 @@ end $$;
 comment on function loci_private.close_turns(uuid) is
 'Close turns whose answer never came, of one conversation or of all; returns how many. What was asked stays.';
 revoke execute on function loci_private.close_turns(uuid) from public;
+grant execute on function loci_private.close_turns(uuid) to loci_worker;

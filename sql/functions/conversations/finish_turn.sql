@@ -11,59 +11,47 @@ create or replace function loci.finish_turn(
 language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
+    v_usage jsonb := loci_private.usage_object(finish_turn.usage);
     v_turn loci_private.turns;
-    v_message bigint;
-    v_cited integer[];
 begin
     if finish_turn.status is null or finish_turn.status not in ('complete', 'cancelled', 'failed') then
-        raise exception 'a turn cannot end as "%"', coalesce(finish_turn.status, 'null')
+        raise exception 'a turn cannot end as "%"', coalesce(left(finish_turn.status, 100), 'null')
             using errcode = 'LC706', hint = 'complete; cancelled: the client went away; failed: the model did not answer.';
     end if;
-    select t.* into v_turn
-    from loci_private.turns as t
-    where t.turn_id = finish_turn.turn_id and t.user_id = loci.current_user_id()
-    for update;
-    if not found then
-        raise exception 'there is no turn % of yours', finish_turn.turn_id
-            using errcode = 'LC707', hint = 'loci.begin_turn() returns turn_id.';
+    if finish_turn.status = 'complete' and (finish_turn.reply is null or finish_turn.reply !~ '\S') then
+        raise exception 'a complete answer says something'
+            using errcode = 'LC709', hint = 'Where there is none, the status is failed or cancelled.';
     end if;
-    if v_turn.status not in ('open', 'abandoned') then
+    v_turn := loci_private.own_turn(finish_turn.turn_id);
+    if v_turn.status = 'open' or (
+        -- Late, but nobody has gone on meanwhile.
+        v_turn.status = 'abandoned' and not exists (
+            select from loci.messages as m
+            where m.conversation_id = v_turn.conversation_id and m.message_id > v_turn.question_id
+        )
+    ) then
+        finish_turn.message_id := loci_private.store_answer(
+            v_turn, finish_turn.reply, finish_turn.status,
+            case when v_usage ->> 'completion_tokens' ~ '^\d{1,9}$' then (v_usage ->> 'completion_tokens')::integer end
+        );
+        -- Last, because no rollback takes it back.
+        perform loci_private.settle_turn(v_turn, finish_turn.reply, v_usage, finish_turn.status);
+    elsif v_turn.status = finish_turn.status and (
+        select m.content from loci.messages as m where m.message_id = v_turn.answer_id
+    ) is not distinct from (case when finish_turn.reply ~ '\S' then finish_turn.reply end) then
+        -- Said once more by somebody who did not hear that it was heard.
+        finish_turn.message_id := v_turn.answer_id;
+    else
         raise exception 'the turn is finished already'
             using errcode = 'LC708', detail = format('It is %s.', v_turn.status), hint = 'Its answer is in loci.messages.';
     end if;
-    if finish_turn.reply ~ '\S' then
-        insert into loci.messages (conversation_id, role, content, status, token_count, confidence)
-        values (
-            v_turn.conversation_id, 'assistant', finish_turn.reply,
-            case finish_turn.status when 'complete' then 'complete' else 'partial' end,
-            (finish_turn.usage ->> 'completion_tokens')::integer, null
-        )
-        returning messages.message_id into v_message;
-        -- Numbers that stand for no passage cite nothing.
-        select array_agg(distinct n.n) into v_cited
-        from regexp_matches(finish_turn.reply, '\[([0-9]{1,3})\]', 'g') as m (m)
-        cross join lateral (select m.m[1]::integer as n) as n
-        where n.n between 1 and jsonb_array_length(v_turn.passages);
-        insert into loci_private.citations (message_id, number, source, key, chunk_id, title)
-        select v_message, p.number, p.source, p.key, p.chunk_id, p.title
-        from jsonb_to_recordset(v_turn.passages) as p (number integer, source text, key text, chunk_id bigint, title text)
-        where p.number = any(v_cited);
-        confidence := loci_private.confidence(
-            v_turn.relevance, coalesce(cardinality(v_cited), 0), jsonb_array_length(v_turn.passages), finish_turn.reply
-        );
-        update loci.messages as m set confidence = finish_turn.confidence where m.message_id = v_message;
-    end if;
-    update loci_private.turns as t
-    set status = finish_turn.status, answer_id = v_message, finished_at = loci_private.now()
-    where t.turn_id = finish_turn.turn_id;
-    message_id := v_message;
-    select coalesce(jsonb_agg(to_jsonb(c) order by c.number), '[]') into citations
-    from loci.citations(v_message) as c;
-    proposals := '[]';
+    select m.confidence into finish_turn.confidence from loci.messages as m where m.message_id = finish_turn.message_id;
+    select coalesce(jsonb_agg(to_jsonb(c) order by c.number), '[]') into finish_turn.citations
+    from loci.citations(finish_turn.message_id) as c;
+    finish_turn.proposals := loci_private.turn_proposals(v_turn.turn_id);
 end $$;
 comment on function loci.finish_turn(uuid, text, jsonb, text) is
-'Store the answer of a turn with the passages it cites. status: complete, cancelled or failed; what was produced until then is kept. LC706 to LC708.';
+'Store the answer of a turn with the passages it cites, and enter what it used. usage: prompt_tokens, completion_tokens, cost_usd, latency_ms, as the gateway said; sqlstate of a failure. status: complete, cancelled or failed; what was produced until then is kept. The same again changes nothing. LC706 to LC709, LC711.';
 revoke execute on function loci.finish_turn(uuid, text, jsonb, text) from public;
 grant execute on function loci.finish_turn(uuid, text, jsonb, text) to loci_app, loci_admin;

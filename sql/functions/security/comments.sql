@@ -105,7 +105,7 @@ comment on table loci_private.memory_lineage is 'The rows that memories were der
 comment on table loci_private.memory_capacities is 'Scopes that hold another number of memories than their level says.';
 comment on table loci.conversations is 'Conversations, each of one user.';
 comment on table loci.messages is 'What was said in them; a source like any other, so that a user finds it again.';
-comment on column loci.messages.status is 'complete; partial: the answer was cut off; failed: there was none.';
+comment on column loci.messages.status is 'complete; cancelled: whoever asked went away; failed: the model did. What had come until then is kept.';
 comment on column loci.messages.confidence is 'How far an answer can be trusted, 0 to 1.';
 comment on column loci.messages.summarized_at is 'When a summary took its place in later turns.';
 comment on table loci_private.turns is 'Questions that were put to a model, and what came of them.';

@@ -20,7 +20,7 @@ grant select on loci.organizations, loci.users, loci.embedding_models, loci.sett
 grant update (name) on loci.organizations to loci_app;
 grant select, insert, update, delete on loci.documents to loci_app;
 -- What an answer rests on and how sure it is, the machinery writes; what was said is never rewritten.
-grant select, insert (conversation_id, organization_id, title, metadata), update (title, metadata), delete
+grant select, insert (organization_id, title, metadata), update (title, metadata), delete
 on loci.conversations to loci_app;
 grant select, insert (conversation_id, role, content, metadata, created_at), delete on loci.messages to loci_app;
 -- What says where something belongs is told once; when somebody joined is never told: the organization joined first

@@ -1,0 +1,14 @@
+create or replace function loci_private.turn_request(conversation_id uuid, context jsonb, options jsonb)
+returns jsonb
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object(
+        'messages', turn_request.context -> 'messages',
+        'purpose', case when turn_request.conversation_id is null then 'ask' else 'chat' end,
+        'traceparent', turn_request.options -> 'traceparent'
+    )
+$$;
+comment on function loci_private.turn_request(uuid, jsonb, jsonb) is
+'What a model is asked in a turn, for loci_private.complete_for() and hand_over(): the one place that says so. conversation_id null: without a conversation.';
+revoke execute on function loci_private.turn_request(uuid, jsonb, jsonb) from public;

@@ -277,33 +277,6 @@
 \ir functions/consolidation/job_consolidation.sql
 \ir functions/consolidation/consolidate.sql
 
-\ir functions/conversations/own_conversation.sql
-\ir functions/conversations/own_turn.sql
-\ir functions/conversations/system_prompt.sql
-\ir functions/conversations/assemble_context.sql
-\ir functions/conversations/answer_scale.sql
-\ir functions/conversations/turn_options.sql
-\ir functions/conversations/turn_request.sql
-\ir functions/conversations/turn_proposals.sql
-\ir functions/conversations/usage_object.sql
-\ir functions/conversations/check_question.sql
-\ir functions/conversations/gather_context.sql
-\ir functions/conversations/build_context.sql
-\ir functions/conversations/cited.sql
-\ir functions/conversations/visible_passages.sql
-\ir functions/conversations/citations.sql
-\ir functions/conversations/confidence.sql
-\ir functions/conversations/close_turns.sql
-\ir functions/conversations/check_no_open_turn.sql
-\ir functions/conversations/store_question.sql
-\ir functions/conversations/store_answer.sql
-\ir functions/conversations/settle_turn.sql
-\ir functions/conversations/begin_turn.sql
-\ir functions/conversations/retry_turn.sql
-\ir functions/conversations/finish_turn.sql
-\ir functions/conversations/chat.sql
-\ir functions/conversations/ask.sql
-
 \ir functions/actions/function_pin.sql
 \ir functions/actions/action_running.sql
 \ir functions/actions/in_confirm.sql
@@ -330,6 +303,33 @@
 \ir functions/actions/action_log.sql
 \ir functions/actions/action_results.sql
 \ir functions/actions/purge_actions.sql
+
+\ir functions/conversations/own_conversation.sql
+\ir functions/conversations/own_turn.sql
+\ir functions/conversations/system_prompt.sql
+\ir functions/conversations/assemble_context.sql
+\ir functions/conversations/answer_scale.sql
+\ir functions/conversations/turn_options.sql
+\ir functions/conversations/turn_request.sql
+\ir functions/conversations/usage_object.sql
+\ir functions/conversations/check_question.sql
+\ir functions/conversations/gather_context.sql
+\ir functions/conversations/build_context.sql
+\ir functions/conversations/cited.sql
+\ir functions/conversations/visible_passages.sql
+\ir functions/conversations/citations.sql
+\ir functions/conversations/confidence.sql
+\ir functions/conversations/close_turns.sql
+\ir functions/conversations/check_no_open_turn.sql
+\ir functions/conversations/store_question.sql
+\ir functions/conversations/store_answer.sql
+\ir functions/conversations/settle_turn.sql
+\ir functions/conversations/begin_turn.sql
+\ir functions/conversations/retry_turn.sql
+\ir functions/conversations/finish_turn.sql
+\ir functions/conversations/chat.sql
+\ir functions/conversations/ask.sql
+
 \ir functions/erasure/derived_from.sql
 \ir functions/erasure/lock_sources.sql
 \ir functions/erasure/erase_words.sql

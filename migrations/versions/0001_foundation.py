@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "20a533fa81d97988647d00f43a1a891f27f1e09d4b9b1b04de25f0ebab861c91"
+sql_hash = "8823e3ed21bb1f4cd37ab0ed9a1fd7eab2caab72b8f319023b4f52d855ada096"
 version = "0.1.0.dev0"
 
 

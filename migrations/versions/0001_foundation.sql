@@ -731,7 +731,8 @@ create table loci.messages (
     scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
     role text not null check (role in ('user', 'assistant')),
     content text not null,
-    status text not null default 'complete' check (status in ('complete', 'partial', 'failed')),
+    -- Of an answer that was cut off, as much of it as came.
+    status text not null default 'complete' check (status in ('complete', 'cancelled', 'failed')),
     token_count integer,
     confidence real,
     metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
@@ -743,7 +744,8 @@ create index on loci.messages (conversation_id, message_id);
 create index on loci.messages (organization_id);
 create index on loci.messages (scope_id);
 
--- One question and its answer. passages: what the model was shown, in the order of its numbers.
+-- One question and its answer. passages: which ones the model was shown, by number, and how similar each is to the question.
+-- call: how the answer is metered, where somebody else asks the model for it.
 create table loci_private.turns (
     turn_id uuid not null primary key default gen_random_uuid(),
     conversation_id uuid not null references loci.conversations (conversation_id) on delete cascade,
@@ -752,7 +754,7 @@ create table loci_private.turns (
     answer_id bigint references loci.messages (message_id) on delete set null,
     status text not null check (status in ('open', 'complete', 'cancelled', 'failed', 'abandoned')),
     passages jsonb not null,
-    relevance real,
+    call jsonb,
     begun_at timestamptz not null,
     finished_at timestamptz
 );
@@ -770,7 +772,6 @@ create table loci_private.citations (
     source text not null,
     key text not null,
     chunk_id bigint not null,
-    title text,
     primary key (message_id, number)
 );
 create index on loci_private.citations (source, key);
@@ -844,3 +845,52 @@ create table loci_private.action_events (
 );
 create index on loci_private.action_events (happened_at);
 create index on loci_private.action_events (proposal_id);
+-- What Loci itself has to ask a model, beside what was submitted: to summarise a conversation, or to condense what was
+-- evicted from a scope. At most one request each. The texts are read when the request is claimed; basis says what was read.
+alter table loci_private.requests
+add column conversation_id uuid references loci.conversations (conversation_id) on delete cascade,
+add column condensed_scope uuid references loci_private.scopes (scope_id) on delete cascade,
+add column basis jsonb;
+create unique index requests_conversation on loci_private.requests (conversation_id);
+create unique index requests_condensed_scope on loci_private.requests (condensed_scope);
+
+-- The summary in parts, oldest first: {messages, text, removed}; removed: the messages are gone on purpose.
+alter table loci_private.summaries add column parts jsonb not null default '[]' check (jsonb_typeof(parts) = 'array');
+create index messages_unsummarized on loci.messages (conversation_id) where summarized_at is null;
+
+-- Memories that were evicted and wait to be condensed into one; a bounded number of each scope. lineage: [{source, key, consumed}].
+create table loci_private.evicted_memories (
+    memory_id bigint not null primary key,
+    scope_id uuid not null references loci_private.scopes (scope_id) on delete cascade,
+    audience uuid[],
+    content text not null,
+    stated boolean not null,
+    created_by uuid references loci.users (user_id) on delete set null,
+    lineage jsonb not null,
+    evicted_at timestamptz not null
+);
+create index on loci_private.evicted_memories (scope_id, evicted_at);
+create index on loci_private.evicted_memories (created_by);
+create index on loci_private.evicted_memories using gin (lineage jsonb_path_ops);
+-- Users that were forgotten, as hashes: what rows elsewhere still say of them is not taken in again.
+create table loci_private.forgotten (
+    user_hash bytea not null primary key,
+    forgotten_at timestamptz not null
+);
+
+-- What was made of the row was erased on request; it is not indexed again until it changes.
+alter table loci_private.source_rows add column forgotten boolean not null default false;
+
+-- What was erased when, and how much; never what it said, nor whose it was.
+create table loci_private.erasures (
+    erasure_id bigint generated always as identity primary key,
+    erased_at timestamptz not null,
+    kind text not null check (kind in ('user', 'source')),
+    source text,
+    by_administrator boolean not null,
+    report jsonb not null
+);
+
+-- Where something is quoted.
+create index on loci_private.turns using gin (passages jsonb_path_ops);
+create index on loci_private.summaries using gin (parts jsonb_path_ops);

@@ -45,7 +45,6 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     rates: dict[tuple[str, str], float] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         table = add_model(connection, dimensions)
-        add_index(connection, table)
         splitting = fill(connection, count)
         lines = ready_rows(connection, dimensions)
         for state, indexed in (("first load", False), ("index in place", True)):

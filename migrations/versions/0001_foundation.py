@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "8823e3ed21bb1f4cd37ab0ed9a1fd7eab2caab72b8f319023b4f52d855ada096"
+sql_hash = "0d48e3ec43b910ff316861d53e216ef1500e56db2bdf2e0daa11a037d8621325"
 version = "0.1.0.dev0"
 
 

@@ -3,7 +3,9 @@ returns jsonb
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select jsonb_build_object(
+    select jsonb_strip_nulls(jsonb_build_object(
+        'tools', nullif(turn_request.context -> 'tools', '[]')
+    )) || jsonb_build_object(
         'messages', turn_request.context -> 'messages',
         'purpose', case when turn_request.conversation_id is null then 'ask' else 'chat' end,
         'traceparent', turn_request.options -> 'traceparent'

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "dc6a26eeba3f05be3c9398056d7e579902e6defbbfa36ac4183fd917ac04a13f"
+sql_hash = "7ccb164ac019cf1e65a8ad6d019fc1c1251bc6c65bb9c125ed7848d522b1f4c1"
 version = "0.1.0.dev0"
 
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "470f98248257ffa76e9706574f57df7680ea9a1f7e1f9193890466106dbc900b"
+sql_hash = "fbc1907bbc804bbf76ba71012c0907bcea329f15200fedbe6d9aedbfca5422e9"
 version = "0.1.0.dev0"
 
 

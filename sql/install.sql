@@ -160,7 +160,7 @@
 \ir functions/search/indexed_sql.sql
 \ir functions/search/nearness_sql.sql
 \ir functions/search/count_vectors.sql
-\ir functions/search/sees_few.sql
+\ir functions/search/few_chunks.sql
 \ir functions/search/vector_route.sql
 \ir functions/search/vector_candidates.sql
 \ir functions/search/word_score.sql

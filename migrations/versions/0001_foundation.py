@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "fbc1907bbc804bbf76ba71012c0907bcea329f15200fedbe6d9aedbfca5422e9"
+sql_hash = "a9e3e8b60a779526fe4693b77b6b14ccae36424d303dbc227a93c8e969f27b34"
 version = "0.1.0.dev0"
 
 

@@ -30,10 +30,6 @@ declare
 begin
     path := 'exact';
     counted := false;
-    if loci_private.sees_few((filter).scopes) then
-        reason := 'few enough vectors to compare them all';
-        return;
-    end if;
     select m.quantization = 'binary', i.indisvalid,
         case
             when c.relpages > 0 then c.reltuples::float8 / c.relpages
@@ -59,6 +55,13 @@ begin
     if total <= exact_limit then
         reason := 'the model has few vectors';
         visible := total;
+        return;
+    end if;
+
+    -- There are no more vectors than chunks.
+    visible := loci_private.few_chunks((filter).scopes);
+    if visible is not null then
+        reason := 'few enough vectors to compare them all';
         return;
     end if;
 
@@ -120,5 +123,5 @@ begin
     max_scan_tuples := least(2000000000, greatest(20000, 5.0 * candidates * total / visible));
 end $$;
 comment on function loci_private.vector_route(integer, loci_private.search_filter, integer) is
-'How to find the nearest vectors of a model: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else estimated; null where that does not matter.';
+'How to find the nearest vectors of a model: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else about so many.';
 revoke execute on function loci_private.vector_route(integer, loci_private.search_filter, integer) from public;

@@ -73,10 +73,13 @@ def fill(connection: psycopg.Connection[Any], chunks: int) -> float:
     return seconds
 
 
-def add_model(connection: psycopg.Connection[Any], dimensions: int, max_batch: int = 100) -> str:
+def add_model(
+    connection: psycopg.Connection[Any], dimensions: int, max_batch: int = 100, provider: str = "litellm"
+) -> str:
     """Make the model that everything is embedded with; the name of the table of its vectors."""
     connection.execute(
-        "select loci.add_embedding_model(%s, dimensions => %s, max_batch => %s)", (MODEL, dimensions, max_batch)
+        "select loci.add_embedding_model(%s, dimensions => %s, max_batch => %s, provider => %s)",
+        (MODEL, dimensions, max_batch, provider),
     )
     connection.execute("select loci.use_embedding_model(%s)", (MODEL,))
     return str(

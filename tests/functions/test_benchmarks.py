@@ -19,6 +19,7 @@ TINY = {
     "abstention": ["--abstention-chats=2", "--abstention-provider=hash", "--abstention-data={data}"],
     "cache": ["--cache-rows=20", "--cache-projects=2", "--cache-seconds=1"],
     "bulk_load": ["--load-rows=20", "--load-dimensions=8"],
+    "hybrid": ["--hybrid-chunks=60", "--hybrid-queries=2"],
     "keyword": ["--keyword-chunks=60", "--keyword-queries=2"],
     "drain": ["--drain-chunks=20", "--drain-dimensions=8", "--drain-latency=1"],
     "turns": ["--turn-messages=20", "--turn-documents=10", "--turn-rounds=2"],

@@ -1189,8 +1189,8 @@ FAULTS = {
     ),
     "words find less": (
         replaced(
-            "where x.lexemes @@",
-            "where mod(length(x.content), 2) = 0 and x.lexemes @@",
+            "where %s and x.chunk_id <> all",
+            "where mod(length(x.content), 2) = 0 and %s and x.chunk_id <> all",
             name="loci_private.keyword_candidates",
         ),
         "one arm only|MISSING|rows of",

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "0d48e3ec43b910ff316861d53e216ef1500e56db2bdf2e0daa11a037d8621325"
+sql_hash = "720a5e91da5011280640e59d54740b2cf22d7278cb7a0d5fcd54270e70233c86"
 version = "0.1.0.dev0"
 
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "720a5e91da5011280640e59d54740b2cf22d7278cb7a0d5fcd54270e70233c86"
+sql_hash = "5f4da0001b5d20c976d5dce4217573bfeec9e4ee3a5fcc54e990032d039111b2"
 version = "0.1.0.dev0"
 
 

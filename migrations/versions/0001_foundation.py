@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "0d48e3ec43b910ff316861d53e216ef1500e56db2bdf2e0daa11a037d8621325"
+sql_hash = "a426e31a496c9968cd78b26aea8d4755f854ed6a0130fa272f6cf5b12e9eadb7"
 version = "0.1.0.dev0"
 
 

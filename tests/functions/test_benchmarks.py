@@ -22,6 +22,7 @@ TINY = {
     "keyword": ["--keyword-chunks=60", "--keyword-queries=2"],
     "drain": ["--drain-chunks=20", "--drain-dimensions=8", "--drain-latency=1"],
     "turns": ["--turn-messages=20", "--turn-documents=10", "--turn-rounds=2"],
+    "remember": ["--remember-seconds=1", "--remember-rounds=1", "--remember-clients=2", "--remember-capacity=5"],
     "search": ["--rows=30", "--queries=2"],
     "watched_insert": ["--insert-rows=20", "--insert-rounds=1"],
     "xmin": [

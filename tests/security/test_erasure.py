@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 
 from tests.database import Database, People, wait_until
 from tests.pipeline.background import background, wait_for_lock
-from tests.upgrade.test_upgrade import dump_command
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def tickets(db: Database) -> Iterator[None]:
 
 
 def dump(db: Database) -> str:
-    done = subprocess.run(dump_command(db), capture_output=True, text=True, check=True)
+    done = subprocess.run(db.pg_dump(), capture_output=True, text=True, check=True)
     assert "COPY loci_private.chunks" in done.stdout and "COPY loci_private.cache" in done.stdout
     return done.stdout
 

@@ -29,6 +29,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as use_seed
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -1205,5 +1206,8 @@ def test_the_model_notices(new_database: Callable[..., Database], fault: str) ->
     statement, said = FAULTS[fault]
     with closing(House(new_database())) as lived_in:
         lived_in.db.execute(statement)
-        with pytest.raises(AssertionError, match=said):
+        # Also where another try at the same steps goes well: what drains did in between may differ.
+        with pytest.raises((AssertionError, FlakyFailure)) as caught:
             live(lived_in, 600, 1)
+    noticed = caught.value.exceptions if isinstance(caught.value, FlakyFailure) else (caught.value,)
+    assert any(isinstance(error, AssertionError) and re.search(said, str(error)) for error in noticed)

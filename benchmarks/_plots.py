@@ -12,7 +12,13 @@ def bars(
 ) -> None:
     """Horizontal bars from top to bottom, each with its value."""
     drawn = axes.barh(labels, values, color=color)
-    axes.bar_label(drawn, [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in values], padding=4)
+    # Legible where the line of a budget is behind them.
+    axes.bar_label(
+        drawn,
+        [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in values],
+        padding=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     axes.set_xlim(0, max(values) * 1.15)

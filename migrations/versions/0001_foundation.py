@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "5f4da0001b5d20c976d5dce4217573bfeec9e4ee3a5fcc54e990032d039111b2"
+sql_hash = "766b7ca72408a3115e97ab91a6c76677463d65e11954484a6951ce9c11449775"
 version = "0.1.0.dev0"
 
 

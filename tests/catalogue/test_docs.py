@@ -84,7 +84,7 @@ def test_examples_run(file: Path, new_database: Callable[..., Database], tour_ga
         database.execute("select loci.use_embedding_model('multilingual-e5-small')")
     names: dict[str, object] = {}
     output = ""
-    with _Psql(database) as psql:
+    with Psql(database) as psql:
         for block in blocks_of(file):
             if "expect" in block.marks:
                 _check(block, output.replace(f"{database.name}_", ""))
@@ -104,7 +104,7 @@ def tour_gateway(host_address: str, listen_address: str) -> Iterator[str]:
         server.shutdown()
 
 
-class _Psql:
+class Psql:
     """One session for all blocks of a file, as for whoever types them one after the other."""
 
     def __init__(self, database: Database) -> None:
@@ -118,14 +118,14 @@ class _Psql:
             text=True,
         )
 
-    def __enter__(self) -> _Psql:
+    def __enter__(self) -> Psql:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
-    def run(self, block: Block, gateway_address: str) -> str:
+    def run(self, block: Block, gateway_address: str = _TOUR_GATEWAY) -> str:
         assert self._process.stdin is not None and self._process.stdout is not None
         script = f"\\set ON_ERROR_STOP {int('fails' not in block.marks)}\n"
         script += _ROLE.sub(rf"{self._database.name}_\1", block.text).replace(_TOUR_GATEWAY, gateway_address)

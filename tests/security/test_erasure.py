@@ -118,11 +118,10 @@ def place_everywhere(db: Database, user: UUID, people: People, secret: str) -> N
         conv, user, messages[1], answer, Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": secret}]),
     )  # fmt: skip
     db.execute(
-        "insert into loci_private.citations values (%s, 1, 'documents', %s, %s, %s)",
+        "insert into loci_private.citations values (%s, 1, 'documents', %s, %s)",
         answer,
         str(document),
         chunk,
-        secret,
     )
     summarise(db, conv, messages, f"It was about {secret}.", f"The user is {secret}.")
     db.execute("update loci.settings set value = '3' where name = 'condensed_memories'")
@@ -170,7 +169,7 @@ def place_everywhere(db: Database, user: UUID, people: People, secret: str) -> N
 
 TABLES = {
     "loci.documents", "loci.conversations", "loci.messages", "loci.users", "loci_private.chunks", "loci_private.source_rows",
-    "loci_private.memories", "loci_private.evicted_memories", "loci_private.turns", "loci_private.citations",
+    "loci_private.memories", "loci_private.evicted_memories", "loci_private.turns",
     "loci_private.summaries", "loci_private.cache", "loci_private.requests", "loci_private.completion_queue",
     "loci_private.row_queue", "loci_private.failures", "loci_private.call_texts", "loci_private.word_counts", "app.tickets",
 }  # fmt: skip
@@ -293,7 +292,7 @@ def test_a_row_is_nowhere_in_a_dump(db: Database, people: People, source: str) -
         "insert into loci_private.turns (conversation_id, user_id, question_id, answer_id, status, passages, begun_at) "
         "values (%s, %s, %s, %s, 'complete', %s, now())", conv, people.bob, messages[0], answer, passages,
     )  # fmt: skip
-    db.execute("insert into loci_private.citations values (%s, 1, %s, %s, 1, %s)", answer, source, key, secret)
+    db.execute("insert into loci_private.citations values (%s, 1, %s, %s, 1)", answer, source, key)
     summarise(db, conv, [messages[0], answer], f"About {secret}.", f"Bob knows {secret}.")
     with db.acting(people.bob) as connection:
         kept = one(connection, "select loci.remember('Old things are fine')")

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "766b7ca72408a3115e97ab91a6c76677463d65e11954484a6951ce9c11449775"
+sql_hash = "e01e158a7bd377ba2d56e84d3a81479e253c517a4e6b6f71942de0461057f5d0"
 version = "0.1.0.dev0"
 
 

@@ -27,5 +27,5 @@ def bars(
 def limit(axes: Axes, value: float, label: str, color: str = "tab:red") -> None:
     """The line of a budget over horizontal bars."""
     axes.axvline(value, color=color, linestyle="--", label=label)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2, frameon=False)
     axes.set_xlim(0, max(axes.get_xlim()[1], value * 1.05))

@@ -99,5 +99,4 @@ def plot(result: Result, figure: Figure) -> None:
         rows = [row for row in result.rows if row[0] == state]
         bars(axes, [str(row[1]) for row in rows], [float(row[2]) for row in rows], "vectors stored a minute")
         limit(axes, _PER_MINUTE, f"budget at {str(rows[-1][1]).rsplit('gateway ')[-1]}: {_PER_MINUTE:,}")
-        axes.legend(loc="lower right")
-        axes.set_title(state)
+        axes.set_title(state, loc="left")

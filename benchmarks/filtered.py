@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import Result, median, percentile, processor_ms
+from benchmarks._pipeline import one
 
 K = 10
 PROJECTS = 2000
@@ -135,7 +136,7 @@ def _clusters(rng: np.random.Generator, count: int, dimensions: int) -> Vectors:
 
 def _projects(connection: psycopg.Connection[Any]) -> list[Any]:
     """Private projects, the largest first."""
-    organization = _one(connection, "insert into loci.organizations (name) values ('Bench') returning organization_id")
+    organization = one(connection, "insert into loci.organizations (name) values ('Bench') returning organization_id")
     return [
         row[0]
         for row in connection.execute(
@@ -157,7 +158,7 @@ def _load(
     """A model with these vectors, one chunk a row, written straight into Loci's tables, then the index."""
     weights = 1 / np.arange(1, PROJECTS + 1)
     project = rng.choice(PROJECTS, size=len(vectors), p=weights / weights.sum())
-    model = _one(
+    model = one(
         connection,
         "select loci.add_embedding_model(%s, provider => 'hash', dimensions => %s, quantization => %s)",
         name, vectors.shape[1], quantization,
@@ -190,7 +191,7 @@ def _load(
         (name,),
     )
     connection.execute("drop table given")
-    connection.execute(_one(connection, "select statement from loci.model_indexes where model = %s", name).encode())
+    connection.execute(one(connection, "select statement from loci.model_indexes where model = %s", name).encode())
     connection.execute("vacuum analyze")
     chunks = connection.execute(f"select chunk_id from {table} order by chunk_id".encode()).fetchall()
     return Data(model, vectors, project, np.array([row[0] for row in chunks]), quantization == "binary")
@@ -240,7 +241,7 @@ def _compare(
         for session in (scanning, walking):
             session.execute("set jit = off")
             session.execute("set plan_cache_mode = force_custom_plan")
-        user = _one(asking, "insert into loci.users (email) values (gen_random_uuid()::text) returning user_id")
+        user = one(asking, "insert into loci.users (email) values (gen_random_uuid()::text) returning user_id")
         asking.execute(
             "insert into loci.organization_members (organization_id, user_id) select organization_id, %s from loci.organizations",
             (user,),
@@ -301,7 +302,7 @@ def _compare(
                 processor[name].append(processor_ms(sessions[name]) - worked)
                 times[name].append((time.perf_counter() - begun) * 1000)
                 answers[name].append(answer)
-        path = _one(
+        path = one(
             asking,
             "select r.path from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), %s) as r",
             data.model, K,
@@ -318,12 +319,6 @@ def _compare(
 
 def _text(vector: NDArray[np.float32]) -> str:
     return "[" + ",".join(f"{value:.5f}" for value in vector) + "]"
-
-
-def _one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:
-    row = connection.execute(query.encode(), parameters or None).fetchone()
-    assert row is not None
-    return row[0]
 
 
 def plot(result: Result, figure: Figure) -> None:

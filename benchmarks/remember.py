@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from psycopg.conninfo import make_conninfo
 
 from benchmarks import Result, median, percentile
-from benchmarks._pipeline import MODEL, one
+from benchmarks._pipeline import MODEL, one, pgbench
 from benchmarks._plots import bars, limit
 
 _BUDGET = 1000
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse._ArgumentGroup) -> None:
 def run(dsn: str, arguments: argparse.Namespace) -> Result:
     clients, capacity = arguments.remember_clients, arguments.remember_capacity
     with psycopg.connect(dsn, autocommit=True) as admin:
-        program = str(Path(one(admin, "select setting from pg_config where name = 'BINDIR'")) / "pgbench")
+        program = pgbench(admin)
         role = f"{admin.info.dbname}_app"
         admin.execute(f"create role \"{role}\" login password 'bench' in role loci_app".encode())
         try:

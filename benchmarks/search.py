@@ -17,7 +17,7 @@ import psycopg
 from matplotlib.figure import Figure
 
 from benchmarks import Result, median, percentile
-from benchmarks._pipeline import add_index
+from benchmarks._pipeline import add_index, one
 
 K = 10
 DIMENSIONS = 256
@@ -37,14 +37,14 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     with psycopg.connect(dsn, autocommit=True) as connection:
         user, organization = _fill(connection, arguments.rows, rng, words, weights)
         queries = [" ".join(rng.choices(words, weights, k=8)) for _ in range(arguments.queries)]
-        table = _one(
+        table = one(
             connection, "select 'loci_private.embeddings_' || model_id from loci.embedding_models where name = 'bench'"
         )
         add_index(connection, table)
         connection.execute(f"vacuum analyze {table}".encode())
         connection.execute("vacuum analyze loci_private.chunks")
         connection.execute("vacuum analyze loci_private.source_rows")
-        found = _one(connection, f"select count(*) from {table}")
+        found = one(connection, f"select count(*) from {table}")
         by_hand = (
             "select c.chunk_id, c.content from ("
             f"select e.chunk_id, e.embedding <=> %s::halfvec({DIMENSIONS}) as distance from {table} as e "
@@ -60,7 +60,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
         rows: list[Sequence[str | float | int]] = []
         with connection.transaction():
             connection.execute("select loci.act_as(%s)", (user,))
-            vectors = [str(_one(connection, "select loci.embed(%s)::text", q)) for q in queries]
+            vectors = [str(one(connection, "select loci.embed(%s)::text", q)) for q in queries]
             embedding, _ = _measure(connection, "select loci.embed(%s)", [(q,) for q in queries])
             scopes = [organization]
             loci: dict[str, tuple[list[float], list[set[int]]]] = {}
@@ -69,7 +69,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
                 connection.execute("update loci.settings set value = %s where name = 'exact_scan_limit'", (str(limit),))
                 loci[path] = _measure(connection, search, [(q,) for q in queries])
                 given[path] = _measure(connection, search_vector, [(v,) for v in vectors])
-            wide = _one(
+            wide = one(
                 connection,
                 "select r.ef_search from loci_private.vector_route((select model_id from loci.embedding_models "
                 "where name = 'bench'), loci_private.search_filter(null, null, null, null, null), %s) as r",
@@ -112,23 +112,17 @@ def _fill(
 ) -> tuple[Any, Any]:
     connection.execute("select loci.add_embedding_model('bench', provider => 'hash', dimensions => %s)", (DIMENSIONS,))
     connection.execute("select loci.use_embedding_model('bench')")
-    user = _one(connection, "insert into loci.users (email) values ('bench@example.org') returning user_id")
-    organization = _one(connection, "insert into loci.organizations (name) values ('Bench') returning organization_id")
+    user = one(connection, "insert into loci.users (email) values ('bench@example.org') returning user_id")
+    organization = one(connection, "insert into loci.organizations (name) values ('Bench') returning organization_id")
     connection.execute(
         "insert into loci.organization_members (organization_id, user_id) values (%s, %s)", (organization, user)
     )
     with connection.cursor() as cursor, cursor.copy("copy loci.documents (scope_id, content) from stdin") as copy:
         for _ in range(count):
             copy.write_row((organization, " ".join(rng.choices(words, weights, k=rng.randint(20, 60)))))
-    while _one(connection, "select pending from loci.progress where source = 'documents'"):
+    while one(connection, "select pending from loci.progress where source = 'documents'"):
         connection.execute("call loci.drain()")
     return user, organization
-
-
-def _one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:
-    row = connection.execute(query.encode(), parameters or None).fetchone()
-    assert row is not None
-    return row[0]
 
 
 def _within(connection: psycopg.Connection[Any], settings: str, work: Callable[[], Any]) -> Any:

@@ -296,6 +296,7 @@
 \ir functions/actions/proposals.sql
 \ir functions/actions/turn_proposals.sql
 \ir functions/actions/check_decider.sql
+\ir functions/actions/own_proposal.sql
 \ir functions/actions/confirm_step.sql
 \ir functions/actions/confirm.sql
 \ir functions/actions/reject.sql

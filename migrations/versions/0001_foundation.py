@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "e01e158a7bd377ba2d56e84d3a81479e253c517a4e6b6f71942de0461057f5d0"
+sql_hash = "bfbc70e1c68400adf3e16ac5212693887e7905832efce102e082cd148461f34e"
 version = "0.1.0.dev0"
 
 

@@ -69,6 +69,18 @@ def test_from_a_tool_call_to_the_next_turn(shop: Shop, gateway: FaultServer) -> 
     assert "<actions>" in system and "was confirmed and done; result: " in system and "order_id" in system
 
 
+def test_a_schema_is_offered_as_it_was_registered(shop: Shop, gateway: FaultServer) -> None:
+    parameters = {"type": "object", "properties": {"note": {"type": ["string", "null"], "default": None}}}
+    shop.register("take_note", parameters=parameters)
+    gateway.then(faults.says("Yes?"))
+    try:
+        chat(shop, shop.conversation(shop.people.ada), "Hello.")
+        offered = {tool["function"]["name"]: tool["function"]["parameters"] for tool in sent(gateway)["tools"]}
+        assert offered["take_note"] == parameters
+    finally:
+        shop.db.execute("select loci.unregister_action('take_note')")
+
+
 def test_a_client_that_streams_hands_them_in(shop: Shop) -> None:
     conversation = shop.conversation(shop.people.ada)
     calls = [

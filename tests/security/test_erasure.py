@@ -401,17 +401,22 @@ def test_messages_memories_and_conversations(db: Database, people: People) -> No
         db.execute("update loci.settings set value = null where name = 'consolidation_removes'")
 
 
-def test_an_answer_that_is_still_to_come_is_not_taken(db: Database, people: People) -> None:
-    document = db.document(people.acme, "Sorrel")
-    conv, messages = conversation(db, people.ada, "What grows here?")
-    turn = db.value(
+def open_turn(db: Database, conv: UUID, user: UUID, question: int, shown: UUID) -> UUID:
+    """A question whose answer is still to come, with this document in the model's view."""
+    return db.value(  # type: ignore[no-any-return]
         "insert into loci_private.turns (conversation_id, user_id, question_id, status, passages, begun_at) "
         "values (%s, %s, %s, 'open', %s, now()) returning turn_id",
         conv,
-        people.ada,
-        messages[0],
-        Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": None, "chunk_id": 1}]),
+        user,
+        question,
+        Jsonb([{"number": 1, "source": "documents", "key": str(shown), "title": None, "chunk_id": 1}]),
     )
+
+
+def test_an_answer_that_is_still_to_come_is_not_taken(db: Database, people: People) -> None:
+    document = db.document(people.acme, "Sorrel")
+    conv, messages = conversation(db, people.ada, "What grows here?")
+    turn = open_turn(db, conv, people.ada, messages[0], document)
     forget_source(db, "documents", document)
     with db.acting(people.ada) as connection, pytest.raises(psycopg.Error) as refused:
         connection.execute("select loci.finish_turn(%s, 'Sorrel [1]')", (turn,))
@@ -560,14 +565,7 @@ def test_what_is_derived_meanwhile_goes_too(db: Database, people: People) -> Non
 def test_an_answer_that_comes_at_this_moment_goes_too(db: Database, people: People) -> None:
     document = db.document(people.acme, "Burdock")
     conv, messages = conversation(db, people.ada, "What else grows here?")
-    turn = db.value(
-        "insert into loci_private.turns (conversation_id, user_id, question_id, status, passages, begun_at) "
-        "values (%s, %s, %s, 'open', %s, now()) returning turn_id",
-        conv,
-        people.ada,
-        messages[0],
-        Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": None, "chunk_id": 1}]),
-    )
+    turn = open_turn(db, conv, people.ada, messages[0], document)
     with db.connect() as writer:
         writer.execute("begin")
         writer.execute("select loci.act_as(%s)", (people.ada,))

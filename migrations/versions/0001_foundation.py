@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "bfbc70e1c68400adf3e16ac5212693887e7905832efce102e082cd148461f34e"
+sql_hash = "04f5a2a8fe06258e5e5beb7069ecbbe777af356f2a5825fe8cb2997efdb7bb35"
 version = "0.1.0.dev0"
 
 

@@ -128,6 +128,7 @@ begin
     delete from loci_private.embed_queue as q
     where not exists (select from loci_private.chunks as c where c.chunk_id = q.chunk_id);
     perform loci_private.activate_complete();
+    perform loci_private.log_event('job', jsonb_build_object('job', 'loci reconcile', 'queued', v_total));
     return v_total;
 end $$;
 comment on function loci.reconcile(boolean) is

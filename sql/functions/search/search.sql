@@ -16,6 +16,9 @@ returns setof loci.passage
 language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_began constant timestamptz := loci_private.now();
+    v_results integer;
 begin
     if search.merge or search.rerank or search.expand then
         return query
@@ -25,6 +28,8 @@ begin
             search.since, search.until, coalesce(search.merge, false), coalesce(search.rerank, false),
             coalesce(search.expand, false)
         ) as p;
+        get diagnostics v_results = row_count;
+        perform loci_private.note_search(v_began, v_results, null);
         return;
     end if;
     return query

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "04f5a2a8fe06258e5e5beb7069ecbbe777af356f2a5825fe8cb2997efdb7bb35"
+sql_hash = "044b295f2de7c56af9372f930a9fb5626fce4a3a44a63f736a52af03fb4cd8cb"
 version = "0.1.0.dev0"
 
 

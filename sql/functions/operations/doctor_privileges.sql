@@ -25,7 +25,7 @@ begin
             else i.remedy
         end
     from loci_private.installed_objects as i
-    left join pg_trigger as g on i.kind = 'trigger' and g.tgrelid = to_regclass(i.object) and g.tgname = i.detail
+    left join pg_trigger as g on i.kind = 'trigger' and g.tgrelid = to_regclass(case i.kind when 'trigger' then i.object end) and g.tgname = i.detail
     where not exists (select from present as p where (p.kind, p.object, p.detail) = (i.kind, i.object, i.detail))
         -- Where the thing itself is gone, that says it all.
         and (

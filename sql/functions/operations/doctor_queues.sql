@@ -13,7 +13,7 @@ begin
             'select ''warning'', ''queues'', $1,
                 format(''%%s entries have been leased since %%s by %%s'', count(*), date_trunc(''second'', min(q.leased_at)),
                     coalesce(''process '' || s.pid, ''a session that is gone'')),
-                coalesce(format(''select pg_terminate_backend(%%s);'', s.pid), ''call loci.drain();'')
+                coalesce(''select pg_terminate_backend('' || s.pid || '');'', ''call loci.drain();'')
             from loci_private.%I as q
             left join loci_private.leases as l on l.lease = q.lease
             left join loci_private.sessions() as s on s.pid = l.pid and s.backend_start = l.backend_start

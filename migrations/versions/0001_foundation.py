@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "044b295f2de7c56af9372f930a9fb5626fce4a3a44a63f736a52af03fb4cd8cb"
+sql_hash = "12399c553b9dd2386325db755832d7632849d88de1bc6ea4480046c0055cd97e"
 version = "0.1.0.dev0"
 
 

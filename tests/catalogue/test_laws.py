@@ -385,7 +385,7 @@ JUSTIFIED = (
         "its condition is filter_sql()'s, or one of two constants",
     ),
     (
-        r"(loci_private\.(keyword_candidates|search_text)|loci\.explain_search)\(.*",
+        r"(loci_private\.(keyword_candidates|search_text)|loci\.(doctor|explain_search))\(.*",
         r"warning: target type is different .*",
         "an array appended to in a loop",
     ),

@@ -51,7 +51,10 @@ def test_only_administrators_turn_it_on(db: Database) -> None:
     for role in (db.app_role(), db.login_role("log_monitor", "loci_monitor")):
         with db.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
-    with db.connect(db.login_role("log_admin", "loci_admin")) as connection, connection.transaction(force_rollback=True):
+    with (
+        db.connect(db.login_role("log_admin", "loci_admin")) as connection,
+        connection.transaction(force_rollback=True),
+    ):
         assert connection.execute(statement).rowcount == 1
 
 
@@ -59,12 +62,15 @@ def test_jobs_outages_calls_evictions_and_erasures(logging: Database, server_log
     db = logging
     people = db.people()
     db.execute("call loci.drain()")
-    for job in ("loci.reconcile()", "loci_private.job_calls()", "loci_private.close_turns()", "loci_private.sweep_memories()"):
+    for job in (
+        "loci.reconcile()",
+        "loci_private.job_calls()",
+        "loci_private.close_turns()",
+        "loci_private.sweep_memories()",
+    ):
         db.execute(f"select {job}")
     model = db.value("select model_id from loci.embedding_models where name = 'hash'")
-    db.execute(
-        "select loci_private.cool_down(%s, null, %s)", model, Jsonb({"message": SECRET, "sqlstate": "LC401"})
-    )
+    db.execute("select loci_private.cool_down(%s, null, %s)", model, Jsonb({"message": SECRET, "sqlstate": "LC401"}))
     db.execute("select loci_private.recovered(%s)", model)
     request = db.value("select gen_random_uuid()")
     db.execute(

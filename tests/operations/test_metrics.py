@@ -142,7 +142,12 @@ def test_what_the_ledger_is_told_is_counted_for_good(db: Database) -> None:
         for s in metrics(db)["node_latency_ms"].samples
         if s.name == "node_latency_ms_bucket" and s.labels["node"] == "loci.chat"
     }
-    assert (buckets["5.0"] if "5.0" in buckets else buckets["5"], buckets["10"], buckets["50"], buckets["+Inf"]) == (0, 1, 2, 2)
+    assert (buckets["5.0"] if "5.0" in buckets else buckets["5"], buckets["10"], buckets["50"], buckets["+Inf"]) == (
+        0,
+        1,
+        2,
+        2,
+    )
     assert value(db, "rag_latency_ms_count", stage="model") == 1
 
 

@@ -6,9 +6,12 @@ as $$
     with calls as (
         select c.*,
             -- What an application calls its purposes could be anything, and any number of them.
-            'loci.' || case when c.purpose in ('general', 'ask', 'chat', 'consolidation', 'control') then c.purpose else 'other' end as node,
+            'loci.' || case
+                when c.purpose in ('general', 'ask', 'chat', 'consolidation', 'control') then c.purpose else 'other'
+            end as node,
             (select f.model from loci_private.calls as f
-            where f.request_id = c.request_id and not f.fallback and f.called_at between c.called_at - interval '1 hour' and c.called_at
+            where f.request_id = c.request_id and not f.fallback
+                and f.called_at between c.called_at - interval '1 hour' and c.called_at
             order by f.called_at desc limit 1) as instead_of
         from loci_private.calls as c
         where c.call_id = any(count_calls.call_ids)

@@ -19,13 +19,17 @@ as $$
         where n.known or n.own or n.n <= loci.setting('metric_series_max')::integer - (
             select count(*) from loci_private.metric_series as s where not s.own
         )
-    ), bounds as (
+    ), bounds as materialized (
+        select m.metric, b.bound, b.n
+        from (select distinct a.metric from added as a) as m
+        cross join unnest(loci_private.metric_bounds(m.metric)) with ordinality as b (bound, n)
+    ), counts as (
         select o.metric, o.labels, b.n, count(*) filter (where o.value <= b.bound) as below
         from unnest(count_observations.observations) as o
-        cross join unnest(loci_private.metric_bounds(o.metric)) with ordinality as b (bound, n)
+        join bounds as b on b.metric = o.metric
         group by o.metric, o.labels, b.n
     ), buckets as (
-        select b.metric, b.labels, array_agg(b.below order by b.n) as counts from bounds as b group by b.metric, b.labels
+        select c.metric, c.labels, array_agg(c.below order by c.n) as counts from counts as c group by c.metric, c.labels
     ), dropped as (
         select sum(n.observed) as observed from numbered as n
         where not exists (select from kept as k where k.metric = n.metric and k.labels = n.labels)

@@ -12,9 +12,13 @@ begin
         return query execute format(
             'select v.metric, jsonb_build_object(''queue'', $1), v.value
             from (
-                select count(*) + case $1 when ''row_queue'' then (select coalesce(sum(cardinality(b.keys)), 0) from loci_private.row_bulk as b) else 0 end as depth,
-                    least(min(q.enqueued_at), case $1 when ''row_queue'' then (select min(b.enqueued_at) from loci_private.row_bulk as b) end) as oldest
-                from loci_private.%I as q
+                select count(q.queue_id) + case when $1 = ''row_queue'' then b.depth else 0 end as depth,
+                    least(min(q.enqueued_at), case when $1 = ''row_queue'' then b.oldest end) as oldest
+                from (
+                    select coalesce(sum(cardinality(r.keys)), 0) as depth, min(r.enqueued_at) as oldest from loci_private.row_bulk as r
+                ) as b
+                left join loci_private.%I as q on true
+                group by b.depth, b.oldest
             ) as q
             cross join lateral (
                 values (''queue_depth'', q.depth::double precision),

@@ -14,7 +14,9 @@ begin
         where s.metric <> 'llm_cost_usd_total'
     ), lines as (
         select s.metric, s.labels, 1 as part, 0::bigint as n,
-            format('%s%s %s', s.metric, loci_private.metric_label(s.labels), case s.kind when 'gauge' then s.last_value else s.total end) as line
+            format(
+                '%s%s %s', s.metric, loci_private.metric_label(s.labels), case s.kind when 'gauge' then s.last_value else s.total end
+            ) as line
         from series as s
         where s.kind <> 'histogram'
         union all

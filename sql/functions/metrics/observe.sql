@@ -29,7 +29,8 @@ begin
     ) or (select count(*) from jsonb_object_keys(observe.labels)) > 8 then
         raise exception 'not labels of a metric'
             using errcode = 'LC822',
-            detail = 'A JSON object of up to 8 names (not le, quantile or __...) with texts, numbers or booleans of up to 100 characters; loci stands for Loci itself.',
+            detail = 'A JSON object of up to 8 names (not le, quantile or __...) with texts, numbers or booleans of up to 100 '
+                'characters; loci stands for Loci itself.',
             hint = 'Labels are for what there are few of, such as agents and nodes; never ids or texts of users.';
     end if;
     if observe.value is null or observe.value in ('NaN', 'Infinity', '-Infinity')

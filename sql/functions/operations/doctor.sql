@@ -20,8 +20,13 @@ begin
         exception when others then
             get stacked diagnostics v_message = message_text;
             v_found := array[row(
-                'error', v_area, format('loci_private.%I()', 'doctor_' || v_area), format('could not be looked at: %s (%s)', v_message, sqlstate),
-                case sqlstate when '55P03' then 'select * from loci.doctor();' else 'LOCI_DSN=postgresql://... .venv/bin/alembic upgrade head' end
+                'error', v_area, format('loci_private.%I()', 'doctor_' || v_area),
+                format('could not be looked at: %s (%s)', v_message, sqlstate),
+                case
+                    -- Somebody held a table.
+                    when sqlstate = '55P03' then 'select * from loci.doctor();'
+                    else 'LOCI_DSN=postgresql://... .venv/bin/alembic upgrade head'
+                end
             )::loci_private.finding];
         end;
         v_all := v_all || coalesce(v_found, '{}');

@@ -8,12 +8,16 @@ declare
 begin
     return query
     select 'warning', 'horizon', 'process ' || s.pid,
-        format('a transaction of %s is open since %s (%s): nothing deleted since then can be cleared', s.login, date_trunc('second', s.began), s.state),
+        format(
+            'a transaction of %s is open since %s (%s): nothing deleted since then can be cleared', s.login,
+            date_trunc('second', s.began), s.state
+        ),
         format('select pg_terminate_backend(%s);', s.pid)
     from loci_private.open_snapshots() as s
     where s.holds_back and s.began < v_old;
     return query
-    select 'warning', 'horizon', p.gid, format('a transaction of %s was prepared at %s and never ended', p.owner, date_trunc('second', p.prepared)),
+    select 'warning', 'horizon', p.gid,
+        format('a transaction of %s was prepared at %s and never ended', p.owner, date_trunc('second', p.prepared)),
         format('rollback prepared %L;', p.gid)
     from pg_prepared_xacts as p
     where p.database = current_database() and p.prepared < v_old;

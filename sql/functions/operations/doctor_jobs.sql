@@ -40,8 +40,12 @@ begin
         case
             when not j.active then 'the job is turned off'
             when j.last_status = 'failed' then format('it failed at %s: %s', date_trunc('second', j.last_start), left(j.last_message, 200))
-            when j.last_end is null and j.last_start is not null then format('it has been running since %s', date_trunc('second', j.last_start))
-            else format('it should run every %s and %s', l.every, coalesce('ran last at ' || date_trunc('second', j.last_start), 'has never run'))
+            when j.last_end is null and j.last_start is not null
+                then format('it has been running since %s', date_trunc('second', j.last_start))
+            else format(
+                'it should run every %s and %s', l.every,
+                coalesce('ran last at ' || date_trunc('second', j.last_start), 'has never run')
+            )
         end,
         case
             when not j.active then format(
@@ -49,7 +53,8 @@ begin
             )
             when j.last_status = 'failed' then rtrim(j.command, ';') || ';'
             when j.last_end is null and j.last_start is not null then format(
-                'select pg_cancel_backend(r.job_pid) from cron.job_run_details as r join cron.job as j using (jobid) where j.jobname = %L and r.status = ''running'';', j.job
+                'select pg_cancel_backend(r.job_pid) from cron.job_run_details as r join cron.job as j using (jobid) '
+                'where j.jobname = %L and r.status = ''running'';', j.job
             )
             -- The launcher is started again at once.
             else 'select pg_terminate_backend(pid) from pg_stat_activity where backend_type = ''pg_cron launcher'';'

@@ -14,13 +14,17 @@ begin
     from (
         select 'gateway ' || g.gateway as object, g.api_key_ref as reference,
             format(
-                'select loci.add_gateway(%L, %L, api_key_ref => ''file:/etc/loci/gateway.key'', max_concurrency => %s, requests_per_minute => %s, timeout_seconds => %s);',
+                'select loci.add_gateway(%L, %L, api_key_ref => ''file:/etc/loci/gateway.key'', max_concurrency => %s, '
+                'requests_per_minute => %s, timeout_seconds => %s);',
                 g.gateway, g.base_url, g.max_concurrency, g.requests_per_minute, g.timeout_seconds
             ) as repoint
         from loci_private.gateways as g
         union all
         select 'organization ' || o.name, o.api_key_ref,
-            format('update loci.organizations set api_key_ref = ''file:/etc/loci/organization.key'' where organization_id = %L;', o.organization_id)
+            format(
+                'update loci.organizations set api_key_ref = ''file:/etc/loci/organization.key'' where organization_id = %L;',
+                o.organization_id
+            )
         from loci.organizations as o
         union all
         select 'jwt_key_ref', loci.setting('jwt_key_ref'),

@@ -25,14 +25,17 @@ begin
             else i.remedy
         end
     from loci_private.installed_objects as i
-    left join pg_trigger as g on i.kind = 'trigger' and g.tgrelid = to_regclass(case i.kind when 'trigger' then i.object end) and g.tgname = i.detail
+    left join pg_trigger as g
+        on i.kind = 'trigger' and g.tgname = i.detail
+        and g.tgrelid = to_regclass(case i.kind when 'trigger' then i.object end)
     where not exists (select from present as p where (p.kind, p.object, p.detail) = (i.kind, i.object, i.detail))
         -- Where the thing itself is gone, that says it all.
         and (
             i.kind in ('table', 'function')
             or not exists (
                 select from loci_private.installed_objects as t
-                where t.kind in ('table', 'function') and t.object in (i.object, substring(i.object from '^(?:table|sequence) (.*)$'))
+                where t.kind in ('table', 'function')
+                    and t.object in (i.object, substring(i.object from '^(?:table|sequence) (.*)$'))
                     and not exists (select from present as p where p.kind = t.kind and p.object = t.object)
             )
         )

@@ -22,7 +22,8 @@ begin
         ) using v_queue::text, v_now, v_lease;
     end loop;
     return query
-    select 'warning', 'queues', w.queue, format('work has been waiting since %s', date_trunc('second', min(w.enqueued_at))), 'call loci.drain();'
+    select 'warning', 'queues', w.queue, format('work has been waiting since %s', date_trunc('second', min(w.enqueued_at))),
+        'call loci.drain();'
     from (
         select 'row_queue' as queue, q.enqueued_at
         from loci_private.row_queue as q
@@ -47,7 +48,8 @@ begin
     group by w.queue
     having min(w.enqueued_at) < v_now - interval '15 minutes';
     return query
-    select 'warning', 'queues', 'turns', format('%s questions wait for an answer that did not come in time', count(*)), 'select loci_private.close_turns();'
+    select 'warning', 'queues', 'turns', format('%s questions wait for an answer that did not come in time', count(*)),
+        'select loci_private.close_turns();'
     from loci_private.turns as t
     where t.status = 'open' and t.begun_at < v_now - make_interval(secs => loci.setting('turn_seconds')::integer) - interval '15 minutes'
     having count(*) > 0;
@@ -59,8 +61,7 @@ begin
     left join loci_private.sources as s on s.source_id = f.source_id
     group by s.name, f.stage;
     return query
-    select 'warning', 'queues', 'observations', format('%s observations have not been counted', pg_size_pretty(pg_relation_size('loci_private.observations'))),
-        'call loci.drain();'
+    select 'warning', 'queues', 'observations', 'more than 100,000 observations have not been counted', 'call loci.drain();'
     where not pg_is_in_recovery() and pg_relation_size('loci_private.observations') > 64 * 1048576
         and (select count(*) from loci_private.observations) > 100000;
 end $$;

@@ -6,9 +6,12 @@ as $$
 begin
     return query
     select 'error', 'sources', s.name,
-        case when c.oid is null then 'the table was dropped' else format('it cannot be read since %s: %s', date_trunc('second', s.broken_since), left(s.broken_error, 200)) end,
         case
-            when c.oid is null or s.broken_error = 'the table was dropped' then format('select loci.unwatch(%s::regclass);', s.relation::oid)
+            when c.oid is null then 'the table was dropped'
+            else format('it cannot be read since %s: %s', date_trunc('second', s.broken_since), left(s.broken_error, 200))
+        end,
+        case
+            when c.oid is null then format('select loci.unwatch(%s::regclass);', s.relation::oid)
             else 'select loci.reconcile();'
         end
     from loci_private.sources as s

@@ -8,11 +8,17 @@ declare
 begin
     return query
     select 'warning', 'storage', t.relid::regclass::text,
-        format('%s dead rows beside %s live ones (%s); vacuumed last %s', t.n_dead_tup, t.n_live_tup, pg_size_pretty(pg_relation_size(t.relid)),
-            coalesce('at ' || date_trunc('second', greatest(t.last_vacuum, t.last_autovacuum)), 'never')),
+        format(
+            '%s dead rows beside %s live ones (%s); vacuumed last %s', t.n_dead_tup, t.n_live_tup,
+            pg_size_pretty(pg_relation_size(t.relid)),
+            coalesce('at ' || date_trunc('second', greatest(t.last_vacuum, t.last_autovacuum)), 'never')
+        ),
         format('vacuum (analyze) %s;', t.relid::regclass)
     from pg_stat_all_tables as t
-    where t.schemaname in ('loci', 'loci_private') and t.n_dead_tup > 10000 and t.n_dead_tup > t.n_live_tup;
+    where t.schemaname in ('loci', 'loci_private') and t.n_dead_tup > 10000 and t.n_dead_tup > t.n_live_tup
+        -- A busy queue always has some, until autovacuum comes round.
+        and coalesce(greatest(t.last_vacuum, t.last_autovacuum), (select i.installed_at from loci_private.installation as i))
+        < loci_private.now() - interval '1 hour';
     -- A queue is empty most of the time; VACUUM gives back its empty end. What is left of it is filled again.
     return query
     select 'note', 'storage', c.oid::regclass::text,

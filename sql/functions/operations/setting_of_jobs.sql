@@ -1,6 +1,6 @@
 create or replace function loci_private.setting_of_jobs(name text)
 returns text
-language sql stable parallel safe
+language sql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(

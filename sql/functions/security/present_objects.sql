@@ -16,7 +16,8 @@ begin
                 where c.relkind = 'S' and d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'i'
             )
     ), functions as (
-        select p.oid, case p.prokind when 'p' then 'procedure ' else 'function ' end || p.oid::regprocedure::text as name, p.proowner, p.proacl
+        select p.oid, p.proowner, p.proacl,
+            case p.prokind when 'p' then 'procedure ' else 'function ' end || p.oid::regprocedure::text as name
         from pg_proc as p
         where p.pronamespace in ('loci'::regnamespace, 'loci_private'::regnamespace) and p.proname !~ '^source_[0-9]+_'
     ), granted as (
@@ -27,7 +28,9 @@ begin
         union all
         select case r.relkind when 'S' then 'sequence ' else 'table ' end || r.name, r.relowner, a.*
         from relations as r
-        cross join lateral aclexplode(coalesce(r.relacl, acldefault(case r.relkind when 'S' then 's' else 'r' end::"char", r.relowner))) as a
+        cross join lateral aclexplode(
+            coalesce(r.relacl, acldefault(case r.relkind when 'S' then 's' else 'r' end::"char", r.relowner))
+        ) as a
         union all
         select f.name, f.proowner, a.*
         from functions as f
@@ -46,7 +49,8 @@ begin
     from relations as r
     where r.relrowsecurity
     union all
-    select 'policy', p.tablename::text, p.policyname || ' ' || md5(concat_ws('|', p.permissive, p.roles, p.cmd, p.qual, p.with_check)), null, null
+    select 'policy', p.schemaname || '.' || p.tablename,
+        p.policyname || ' ' || md5(concat_ws('|', p.permissive, p.roles, p.cmd, p.qual, p.with_check)), null, null
     from pg_policies as p
     where p.schemaname in ('loci', 'loci_private')
     union all

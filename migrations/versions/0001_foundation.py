@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "12399c553b9dd2386325db755832d7632849d88de1bc6ea4480046c0055cd97e"
+sql_hash = "27f5eb24000879ab40f03ff65694c832877ea55c123818235b63a95ad1dcb915"
 version = "0.1.0.dev0"
 
 

@@ -102,6 +102,12 @@ DAMAGES = {
         "alter event trigger loci_drops disable",
         ("sources", "loci_drops", "missing or disabled", "error"),
     ),
+    "vectors of another size": (
+        "select loci.add_embedding_model('odd', provider => 'hash', dimensions => 32); "
+        "do $$ begin execute format('alter table loci_private.%I alter column embedding type halfvec(8)', "
+        "loci_private.model_table((select model_id from loci.embedding_models where name = 'odd'))); end $$",
+        ("models", "odd", "it has 32 dimensions, the table of its vectors 8", "error"),
+    ),
     "gateway down": (
         "select loci.add_gateway('down', 'https://gateway.invalid/v1'), "
         "loci.add_embedding_model('far', dimensions => 8, gateway => 'down'); "
@@ -133,6 +139,35 @@ def test_what_hangs_on_a_constraint_comes_back_in_turn(new_database: Callable[..
             next(f for f in found if "_pkey" in f["finding"] or len(found) == 1 or "_fkey" in f["finding"])["remedy"],
         )
     assert findings(db) == []
+
+
+def test_a_table_of_vectors_that_is_gone(new_database: Callable[..., Database]) -> None:
+    db = new_database()
+    people = db.people()
+    db.document(people.acme, "embedded twice")
+    db.drain()
+    model = db.value("select active_model from loci_private.model_assignments where organization_id is null")
+    db.execute(f"drop table loci_private.embeddings_{model}")
+    found = only([f for f in findings(db) if "is not there" in f["finding"]])
+    assert (found["severity"], found["area"], found["object"]) == ("error", "indexes", "hash")
+    run(db, found["remedy"])
+    db.drain()
+    assert findings(db) == []
+    assert db.found(people.ada, "embedded", mode="vector") == {"embedded twice"}
+
+
+def test_a_gateway_without_an_address(new_database: Callable[..., Database]) -> None:
+    db = new_database()
+    db.execute("select loci.add_embedding_model('far', dimensions => 8)")
+    db.execute(
+        "update loci_private.model_assignments set target_model = (select max(model_id) from loci.embedding_models)"
+    )
+    found = only(findings(db))
+    assert (found["severity"], found["area"], found["object"]) == ("error", "models", "far")
+    assert 'gateway "default" has no address' in found["finding"]
+    run(db, found["remedy"])
+    # Next comes its key, which is not there yet.
+    assert [f["area"] for f in findings(db)] == ["keys"]
 
 
 def test_triggers_of_loci_that_were_turned_off(db: Database) -> None:

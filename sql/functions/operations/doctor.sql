@@ -12,9 +12,10 @@ declare
     v_all loci_private.finding[] := '{}';
     v_message text;
 begin
-    foreach v_area in array array[
+    -- A standby has its own packages, keys and sessions; for the rest it is what its primary is.
+    foreach v_area in array case when pg_is_in_recovery() then array['versions', 'keys', 'horizon'] else array[
         'versions', 'settings', 'privileges', 'sources', 'models', 'keys', 'indexes', 'jobs', 'queues', 'horizon', 'storage'
-    ] loop
+    ] end loop
         begin
             execute format('select array_agg(f) from loci_private.%I() as f', 'doctor_' || v_area) into v_found;
         exception when others then
@@ -40,6 +41,6 @@ begin
     order by array_position(array['error', 'warning', 'ok', 'note'], f.severity), f.n;
 end $$;
 comment on function loci.doctor() is
-'What is wrong, or could be better, worst first, and the command that mends it: one that ends in a semicolon is SQL, another is for the shell in Loci''s directory. It only looks, and asks nothing over the network. severity: error, warning, note; ok where there is neither error nor warning.';
+'What is wrong, or could be better, worst first, and the command that mends it: one that ends in a semicolon is SQL, another is for the shell in Loci''s directory. It only looks, and asks nothing over the network. On a standby: what is the standby''s own. severity: error, warning, note; ok where there is neither error nor warning.';
 revoke execute on function loci.doctor() from public;
 grant execute on function loci.doctor() to loci_admin, loci_monitor;

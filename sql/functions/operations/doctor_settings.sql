@@ -26,7 +26,7 @@ begin
             ), current_setting('max_parallel_maintenance_workers')::integer) as workers
         from loci_private.index_plan() as p
         join loci.embedding_models as m on m.model_id = p.model_id
-        where p.state <> 'not needed'
+        where p.state not in ('not needed', 'missing')
     loop
         if v_model.bytes > v_work then
             return next row(

@@ -17,10 +17,11 @@ language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_began constant timestamptz := loci_private.now();
+    v_began timestamptz;
     v_results integer;
 begin
     if search.merge or search.rerank or search.expand then
+        v_began := loci_private.now();
         return query
         select p.*
         from loci_private.search_text(

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "2af3f9a56fe968c6c3a7f6238eeed60ccf6a8b7b3686f912dbfee6b516abf8fb"
+sql_hash = "2baedc29bd28239fdada35894c4c7c0bdcf52f65ad8730ee38a8b964cdf6924f"
 version = "0.1.0.dev0"
 
 

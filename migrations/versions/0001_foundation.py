@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "27f5eb24000879ab40f03ff65694c832877ea55c123818235b63a95ad1dcb915"
+sql_hash = "b066a1a92d965c0c16a5d509bfc6d7788cff52545c4148b3814deb5fa5f3e4f9"
 version = "0.1.0.dev0"
 
 

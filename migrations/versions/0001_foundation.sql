@@ -439,7 +439,7 @@ alter table loci_private.chunks set (toast_tuple_target = 8160);
 alter table loci_private.chunks alter column lexemes set storage main;
 create index on loci_private.chunks (row_id, chunking_id, ordinal);
 create index on loci_private.chunks (chunking_id, organization_id);
-create index on loci_private.chunks (scope_id);
+create index on loci_private.chunks (scope_id, source_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
 -- What the full-text arm knows of how common words are, a scope at a time: what somebody may not see never weighs on what
@@ -494,7 +494,8 @@ create type loci_private.search_filter as (
     hidden text [],
     internal integer [],
     required tsquery,
-    excluded tsquery
+    excluded tsquery,
+    within bigint []
 );
 
 -- The words of a question, each with its weight (the rarer, the more), and how long a chunk is on average. any_word

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "b066a1a92d965c0c16a5d509bfc6d7788cff52545c4148b3814deb5fa5f3e4f9"
+sql_hash = "72cdd81278f0eead8c77079e6314de227d301e1de030b7220ded22d965a77a9c"
 version = "0.1.0.dev0"
 
 

@@ -264,17 +264,18 @@ def test_series_are_bounded(db: Database) -> None:
         db.execute("update loci.settings set value = null where name = 'metric_series_max'")
 
 
-def test_where_nobody_counts_observing_ends(db: Database) -> None:
+def test_where_nobody_counts_nothing_is_noted_and_nobody_fails(db: Database) -> None:
+    observe(db, "much_total")
     metrics(db)
     db.execute(
-        "select setval(pg_get_serial_sequence('loci_private.observations', 'observation_id'), "
-        "(select up_to from loci_private.counted_observations) + 1000000)"
+        "select setval('loci_private.observations_observation_id_seq', "
+        "(select up_to from loci_private.counted_observations) + 1000001)"
     )
-    with pytest.raises(psycopg.Error) as caught:
-        observe(db, "much_total")
-    assert caught.value.sqlstate == "LC825"
-    db.execute("update loci_private.counted_observations set up_to = up_to + 1000000")
-    assert observe(db, "much_total")
+    assert observe(db, "much_total") is False
+    assert db.value("select count(*) from loci_private.observations") == 0
+    db.execute("update loci_private.counted_observations set up_to = up_to + 1000001")
+    assert observe(db, "much_total") is True
+    assert value(db, "much_total") == 2
 
 
 def test_applications_observe_and_see_nothing(db: Database) -> None:

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "72cdd81278f0eead8c77079e6314de227d301e1de030b7220ded22d965a77a9c"
+sql_hash = "2845797c7445a48e9bf5b15aaf756b4ca250c15fd951d503327dad6353748d87"
 version = "0.1.0.dev0"
 
 

@@ -38,9 +38,11 @@ begin
         raise exception 'not a value of a metric'
             using errcode = 'LC823', hint = 'A number; not below zero for ..._total, which only grows.';
     end if;
-    if pg_is_in_recovery() or current_setting('transaction_read_only') = 'on'
-        -- Where nobody counts, nobody's transaction is to fail for it: loci.doctor() tells.
-        or pg_sequence_last_value('loci_private.observations_observation_id_seq')
+    if pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' then
+        return false;
+    end if;
+    -- Where nobody counts, nobody's transaction is to fail for it: loci.doctor() tells.
+    if pg_sequence_last_value('loci_private.observations_observation_id_seq')
         > v_backlog + coalesce((select c.up_to from loci_private.counted_observations as c), 0)
     then
         return false;

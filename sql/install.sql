@@ -280,7 +280,9 @@
 \ir functions/consolidation/job_consolidation.sql
 \ir functions/consolidation/consolidate.sql
 
+\ir functions/operations/this_database.sql
 \ir functions/actions/function_pin.sql
+\ir functions/actions/registered_function.sql
 \ir functions/actions/action_running.sql
 \ir functions/actions/in_confirm.sql
 \ir functions/actions/review_arguments.sql
@@ -358,6 +360,7 @@
 \ir functions/operations/progress.sql
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
+\ir functions/operations/prune_checkpoints.sql
 
 \ir triggers/action_events__append_only.sql
 \ir triggers/actions__log.sql

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "bfbc70e1c68400adf3e16ac5212693887e7905832efce102e082cd148461f34e"
+sql_hash = "1a94498101b87c7336a8b368382224bbfa5f7ed7474b1d23689b60434a65619c"
 version = "0.1.0.dev0"
 
 

@@ -1,6 +1,9 @@
 -- Table of contents: everything Loci is, in the order it is installed. `make migrate` brings sql/schema about through
 -- migrations/ and replays the rest as it stands; tests install a database from here and compare the two.
 
+-- Names without a schema are PostgreSQL's own, whatever others have put into public.
+set search_path = pg_catalog, pg_temp;
+
 \ir schema/000_roles.sql
 \ir schema/010_extensions.sql
 \ir schema/020_schemas.sql

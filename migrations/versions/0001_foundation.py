@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "1a94498101b87c7336a8b368382224bbfa5f7ed7474b1d23689b60434a65619c"
+sql_hash = "b7ad46abdbef857d3d7615296ddf43c42c715e95c4c6aaa76e44cc0cf8dc1506"
 version = "0.1.0.dev0"
 
 

@@ -60,6 +60,12 @@ def run() -> None:
                 version_table_schema="loci_private",
                 transactional_ddl=True,
             )
+            current = context.get_context().get_current_revision()
+            if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+                raise SystemExit(
+                    f"The database is at revision {current}, which is not among migrations/: it is of a newer version "
+                    "of Loci than this. Migrate it with that version, or restore the backup from before the upgrade."
+                )
             with context.begin_transaction():
                 context.run_migrations()
             if context.get_context().get_current_revision() == head.revision:

@@ -155,20 +155,6 @@ def test_a_dump_restored_elsewhere_goes_on(new_database: NewDatabase) -> None:
     assert functions_of(restored) == functions_of(original)
 
 
-def test_downgrade_is_refused(upgraded: Database) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", "downgrade", "base"],
-        cwd=ROOT,
-        env={**os.environ, "LOCI_DSN": upgraded.dsn},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "does not downgrade" in done.stderr
-    assert upgraded.value("select count(*) from loci_private.alembic_version") == 1
-
-
 def test_a_missing_dsn_is_a_clear_error() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", "head"],

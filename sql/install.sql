@@ -1,6 +1,9 @@
 -- Table of contents: everything Loci is, in the order it is installed. `make migrate` brings sql/schema about through
 -- migrations/ and replays the rest as it stands; tests install a database from here and compare the two.
 
+-- Names without a schema are PostgreSQL's own, whatever others have put into public.
+set search_path = pg_catalog, pg_temp;
+
 \ir schema/000_roles.sql
 \ir schema/010_extensions.sql
 \ir schema/020_schemas.sql
@@ -296,7 +299,9 @@
 \ir functions/consolidation/job_consolidation.sql
 \ir functions/consolidation/consolidate.sql
 
+\ir functions/operations/this_database.sql
 \ir functions/actions/function_pin.sql
+\ir functions/actions/registered_function.sql
 \ir functions/actions/action_running.sql
 \ir functions/actions/in_confirm.sql
 \ir functions/actions/review_arguments.sql
@@ -394,6 +399,7 @@
 \ir functions/operations/doctor.sql
 \ir functions/metrics/metric_samples.sql
 \ir functions/metrics/metrics.sql
+\ir functions/operations/prune_checkpoints.sql
 
 \ir triggers/action_events__append_only.sql
 \ir triggers/actions__log.sql

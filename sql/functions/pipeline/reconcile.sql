@@ -18,7 +18,14 @@ begin
     where f.stage <> 'complete' and not exists (select from loci_private.sources as s where s.source_id = f.source_id);
 
     for v_source in select s.* from loci_private.sources as s where s.watched order by s.source_id loop
-        if not exists (select from pg_class as c where c.oid = v_source.relation) then
+        -- In a restored dump the number of a table that was dropped may be another table's.
+        if not exists (
+            select from loci_private.source_tables as t
+            join pg_class as c on c.oid = t.relation
+            where t.source_id = v_source.source_id and t.relation = v_source.relation
+        ) then
+            delete from loci_private.source_tables as t
+            where t.source_id = v_source.source_id and not exists (select from pg_class as c where c.oid = t.relation);
             perform loci_private.remove_rows(array_agg(r.row_id))
             from loci_private.source_rows as r
             where r.source_id = v_source.source_id

@@ -1,0 +1,266 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import openai
+from psycopg.types.json import Jsonb
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from loci_shim.database import Database, Statement
+from loci_shim.logs import log, tracing
+from loci_shim.problems import Problem, problem_of
+from loci_shim.settings import Settings
+from loci_shim.turn import Turn
+from loci_shim.wire import Answer, completion, openai_event, own_event
+
+_NEW: Statement = ("insert into loci.conversations default values returning conversation_id", ())
+_EARLIER = (
+    "insert into loci.messages (conversation_id, role, content) select %s, m.role, m.content "
+    "from unnest(%s::text[], %s::text[]) with ordinality as m (role, content, n) order by m.n returning conversation_id"
+)
+_BEGIN = "select t.turn_id, t.request, %s::uuid as conversation_id from loci.begin_turn(%s, %s, %s) as t"
+
+
+class Shim:
+    """Stateless: what it holds are open streams."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.turns = Database(settings.turns_dsn, settings.shim_connections)
+        self.decisions = Database(settings.decisions_dsn, settings.shim_connections)
+        self.gateway = openai.AsyncOpenAI(
+            base_url=settings.gateway_url, api_key=settings.gateway_key, max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(
+                follow_redirects=False, trust_env=False, timeout=openai.Timeout(settings.shim_turn_seconds, connect=10)
+            ),
+        )  # fmt: skip
+        self._running: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        await self.turns.open()
+        await self.decisions.open()
+        log("started", gateway=self.settings.gateway_url)
+        yield
+        # Streams are over; what they have produced may still be on its way into the database.
+        if self._running:
+            await asyncio.wait(set(self._running))
+        await self.turns.close()
+        await self.decisions.close()
+        await self.gateway.close()
+        log("stopped")
+
+    async def _begin(self, request: Request, conversation: Any, content: str, options: Any, *first: Statement) -> Turn:
+        trace, token = request.state.trace, _token(request)
+        if not isinstance(options, dict):
+            raise Problem("LC710", "options of a turn are a JSON object")
+        options = Jsonb({**options, "traceparent": trace.traceparent})
+        async with asyncio.timeout(self.settings.shim_turn_seconds):
+            begin = (_BEGIN, (conversation, conversation, content, options))
+            user, row = await self.turns.run(token, *first, begin)
+        trace.turn_id = str(row["turn_id"])
+        turn = Turn(self.settings, self.turns, self.gateway, trace, token, user, row["turn_id"], row["request"])
+        request.state.conversation = row["conversation_id"]
+        task = asyncio.create_task(turn.run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return turn
+
+    async def conversations(self, request: Request) -> Response:
+        _, row = await self.turns.run(_token(request), _NEW)
+        return JSONResponse({"conversation_id": str(row["conversation_id"])}, 201)
+
+    async def messages(self, request: Request) -> Any:
+        if "last-event-id" in request.headers:
+            # A client that reconnects by itself. The question is not asked again; 204 tells it to stop.
+            return Response(status_code=204)
+        body = await self._body(request)
+        conversation: UUID = request.path_params["conversation"]
+        turn = await self._begin(request, conversation, _text(body.get("content")), body.get("options") or {})
+        return Answer(self.settings, turn, conversation, own_event if body.get("stream") else None)
+
+    async def completions(self, request: Request) -> Any:
+        body = await self._body(request)
+        if body.get("tools") or body.get("functions") or body.get("n") not in (None, 1) or body.get("response_format"):
+            raise Problem("22023", "tools, formats and the number of answers are not the client's to choose")
+        *earlier, (role, content) = _said(body.get("messages"))
+        if role != "user":
+            raise Problem("22023", "the last message is not a user's")
+        given = request.headers.get("x-loci-conversation")
+        if given:
+            try:
+                turn = await self._begin(request, UUID(given), content, {})
+            except ValueError:
+                raise Problem("LC702", "there is no such conversation of yours") from None
+        else:
+            columns = [list(column) for column in zip(*earlier, strict=True)]
+            first = (_NEW, (_EARLIER, (..., *columns))) if earlier else (_NEW,)
+            turn = await self._begin(request, ..., content, {}, *first)
+        conversation = request.state.conversation
+        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        format = openai_event(usage, conversation) if body.get("stream") else None
+        return Answer(self.settings, turn, conversation, format, completion(turn))
+
+    async def confirm(self, request: Request) -> Response:
+        token = _token(request)
+        async with asyncio.timeout(self.settings.shim_turn_seconds):
+            sql = "select status, result, error, ran from loci.confirm(%s)"
+            _, row = await self.decisions.run(token, (sql, (request.path_params["proposal"],)))
+        if error := row["error"]:
+            # What was raised for people to read, and no error of a table that the user knows nothing of.
+            known = str(error.get("sqlstate")).startswith(("LC", "P0001"))
+            row["error"] = {
+                "code": error.get("sqlstate"),
+                "title": error.get("message") if known else "the action failed",
+            }
+        return JSONResponse(row)
+
+    async def reject(self, request: Request) -> Response:
+        token, body = _token(request), await self._body(request, empty=True)
+        reason = None if body.get("reason") is None else _text(body["reason"])
+        sql = "select loci.reject(%s, %s) as rejected"
+        return JSONResponse((await self.decisions.run(token, (sql, (request.path_params["proposal"], reason))))[1])
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        await asyncio.gather(self.turns.ready(), self.decisions.ready())
+        return JSONResponse({"status": "ok"})
+
+    async def openapi(self, _: Request) -> Response:
+        return FileResponse(Path(__file__).with_name("openapi.json"), media_type="application/json")
+
+    async def _body(self, request: Request, *, empty: bool = False) -> dict[str, Any]:
+        _token(request)
+        data = bytearray()
+        try:
+            async with asyncio.timeout(self.settings.shim_stall_seconds):
+                async for piece in request.stream():
+                    data += piece
+                    if len(data) > self.settings.shim_max_body_bytes:
+                        raise Problem("54000", "the request is too large")
+        except TimeoutError:
+            raise Problem("57014", "the request came too slowly", status=408) from None
+        if empty and not data:
+            return {}
+        try:
+            body = json.loads(data)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise Problem("22032", "the request is no JSON object")
+        return body
+
+
+def _token(request: Request) -> str:
+    found = re.fullmatch(r"(?i:bearer) +([\w.~+/=-]+)", request.headers.get("authorization", ""), re.ASCII)
+    if not found:
+        raise Problem("LC110", "no token was sent")
+    return found[1]
+
+
+def _text(value: Any) -> str:
+    """What a user says: a string, or OpenAI's list of text parts."""
+    if isinstance(value, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in value):
+        value = "\n".join(str(part.get("text", "")) for part in value)
+    if not isinstance(value, str) or "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Problem("22023", "a message is text")
+    return value
+
+
+def _said(messages: Any) -> list[tuple[str, str]]:
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise Problem("22023", "messages is a list of messages")
+    # Instructions are the organization's; tools are Loci's.
+    said = [(str(m["role"]), _text(m.get("content"))) for m in messages if m.get("role") in ("user", "assistant")]
+    if not said:
+        raise Problem("LC703", "there is no question")
+    return said
+
+
+class Edge:
+    """Around everything: ids, log, the limit of requests at a time, errors as problem+json."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most, self._now = app, most, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        began, status = time.monotonic(), 0
+        with tracing(scope["method"], Headers(scope=scope)) as trace:
+            scope.setdefault("state", {})["trace"] = trace
+
+            async def sending(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    MutableHeaders(scope=message)["X-Request-Id"] = trace.request_id
+                await send(message)
+
+            limited = scope["path"].startswith("/v1/")
+            self._now += limited
+            try:
+                if limited and self._now > self._most:
+                    raise Problem("53300", "too many requests are under way", retry_after=1)
+                await self._app(scope, receive, sending)
+            except ClientDisconnect:
+                pass
+            except Exception as error:
+                problem = problem_of(error)
+                if problem.status == 500 or status:
+                    logged = {} if isinstance(error, Problem) else {"fault": type(error).__name__}
+                    log("error", trace, level="error", code=problem.code, **logged)
+                if not status:
+                    await problem.response()(scope, receive, sending)
+            finally:
+                self._now -= limited
+                if limited:
+                    took = round((time.monotonic() - began) * 1000)
+                    log("request", trace, method=scope["method"], path=scope["path"], status=status or None, ms=took)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = Problem(
+        "02000" if error.status_code == 404 else "22023", error.detail, status=error.status_code
+    ).response()
+    response.headers.update(error.headers or {})
+    return response
+
+
+def make_app(settings: Settings) -> Starlette:
+    shim = Shim(settings)
+    proposal = "/v1/proposals/{proposal:uuid}"
+    routes = [
+        Route("/v1/conversations", shim.conversations, methods=["POST"]),
+        Route("/v1/conversations/{conversation:uuid}/messages", shim.messages, methods=["POST"]),
+        Route("/v1/chat/completions", shim.completions, methods=["POST"]),
+        Route(f"{proposal}/confirm", shim.confirm, methods=["POST"]),
+        Route(f"{proposal}/reject", shim.reject, methods=["POST"]),
+        Route("/healthz", shim.health),
+        Route("/readyz", shim.ready),
+        Route("/openapi.json", shim.openapi),
+    ]
+    return Starlette(
+        routes=routes, lifespan=shim.lifespan, exception_handlers={HTTPException: _http_error},
+        middleware=[Middleware(Edge, most=settings.shim_max_requests)],
+    )  # fmt: skip

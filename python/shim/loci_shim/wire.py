@@ -24,7 +24,8 @@ def _data(value: Any) -> str:
 
 def own_event(turn: Turn, number: int, event: Event) -> bytes:
     """id: turn and number, so that a client that reconnects asks nothing twice."""
-    return f"id: {turn.turn_id}:{number}\nevent: {event[0]}\n{_data(event[1])}".encode()
+    first = "retry: 3000\n" if number == 1 else ""
+    return f"{first}id: {turn.turn_id}:{number}\nevent: {event[0]}\n{_data(event[1])}".encode()
 
 
 def openai_event(include_usage: bool, conversation: UUID) -> Format:
@@ -99,13 +100,12 @@ class Answer:
         raw = [(name.lower().encode(), value.encode()) for name, value in (headers | self._headers).items()]
         assert self._format is not None
         await send({"type": "http.response.start", "status": 200, "headers": raw})
-        await self._send(send, b"retry: 3000\n\n")
         number = 0
         while True:
             try:
                 event = await self._turn.next(self._settings.shim_heartbeat_seconds)
             except TimeoutError:
-                await self._send(send, b": still here\n\n")
+                await self._send(send, b": still here\n")
                 continue
             if event is None:
                 return await self._send(send, b"", more=False)

@@ -138,7 +138,8 @@ class World:
 
     def messages(self, conversation: UUID | str) -> list[tuple[str, str, str]]:
         rows = self.db.rows(
-            "select role, content, status from loci.messages where conversation_id = %s order by message_id", conversation
+            "select role, content, status from loci.messages where conversation_id = %s order by message_id",
+            conversation,
         )
         return [(row["role"], row["content"], row["status"]) for row in rows]
 
@@ -169,10 +170,14 @@ class Client:
     ) -> httpx.Response:
         """As JSON."""
         return self.shim.http.post(
-            f"/v1/conversations/{conversation}/messages", json={"content": content, **more}, headers=self.world.headers(user)
+            f"/v1/conversations/{conversation}/messages",
+            json={"content": content, **more},
+            headers=self.world.headers(user),
         )
 
-    def events(self, conversation: UUID, content: str = "Where is the spare key?", **headers: str) -> list[ServerSentEvent]:
+    def events(
+        self, conversation: UUID, content: str = "Where is the spare key?", **headers: str
+    ) -> list[ServerSentEvent]:
         with self.streaming(conversation, content, **headers) as events:
             return list(events)
 

@@ -89,7 +89,9 @@ def test_heartbeats_and_retry(new_client: Callable[..., Client], world: World, g
 def test_a_client_that_reconnects_asks_nothing_twice(client: Client, world: World) -> None:
     conversation = world.conversation()
     answer = client.shim.http.post(
-        f"/v1/conversations/{conversation}/messages", json={"content": "x"}, headers=world.headers(**{"Last-Event-ID": "1"})
+        f"/v1/conversations/{conversation}/messages",
+        json={"content": "x"},
+        headers=world.headers(**{"Last-Event-ID": "1"}),
     )
     assert answer.status_code == 204 and world.messages(conversation) == []
 
@@ -105,7 +107,7 @@ def test_curl(client: Client, world: World) -> None:
         ],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "event: message\ndata: {\"content\": \"It hangs \"}\n\n" in done.stdout
+    assert 'event: message\ndata: {"content": "It hangs "}\n\n' in done.stdout
     assert done.stdout.count("\n\n") == 6 and "event: done" in done.stdout
 
 
@@ -170,7 +172,11 @@ def test_openai_conversations(official: openai.OpenAI, world: World) -> None:
     official.chat.completions.create(
         model="any", messages=[{"role": "user", "content": "And a lock?"}], extra_headers=header
     )
-    assert [m["content"] for m in world.server.requests[1].body["messages"][1:]] == ["Is there a key?", "Yes.", "And a lock?"]
+    assert [m["content"] for m in world.server.requests[1].body["messages"][1:]] == [
+        "Is there a key?",
+        "Yes.",
+        "And a lock?",
+    ]
     official.chat.completions.create(
         model="any",
         messages=[

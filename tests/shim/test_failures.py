@@ -55,7 +55,7 @@ def test_a_client_that_hangs_up(client: Client, world: World, gate: threading.Ev
     # The model is not left talking to nobody.
     wait_until(lambda: world.server.in_flight == 0, "the gateway is hung up on")
     (call,) = world.calls
-    assert call["status"] == "cancelled" and call["cost_usd"] is not None or call["cost_estimated"]
+    assert call["status"] == "cancelled" and call["cost_estimated"]
     assert world.messages(conversation)[1][2] == "cancelled"
 
 
@@ -74,7 +74,8 @@ def test_a_client_of_json_that_hangs_up(client: Client, world: World, gate: thre
         body = b'{"content": "Where?"}'
         raw.sendall(
             f"POST /v1/conversations/{conversation}/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-            f"Authorization: Bearer {token(world.people.ada)}\r\n\r\n".encode() + body
+            f"Authorization: Bearer {token(world.people.ada)}\r\n\r\n".encode()
+            + body
         )
         wait_until(lambda: world.server.sent > 0, "the model speaks")
     assert world.answered(conversation, "cancelled") in ("", "Half")
@@ -92,7 +93,8 @@ def test_a_reader_who_does_not_read(new_client: Callable[..., Client], world: Wo
         body = b'{"content": "Talk.", "stream": true}'
         raw.sendall(
             f"POST /v1/conversations/{conversation}/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-            f"Authorization: Bearer {token(world.people.ada)}\r\n\r\n".encode() + body
+            f"Authorization: Bearer {token(world.people.ada)}\r\n\r\n".encode()
+            + body
         )
         stored = world.answered(conversation, "cancelled")
     # What sockets hold on the way is a few megabytes; everything would be fifty.
@@ -103,7 +105,9 @@ def test_a_reader_who_does_not_read(new_client: Callable[..., Client], world: Wo
 
 
 @pytest.mark.parametrize(
-    "end", [faults.reset, lambda e: e.close(), faults.stream_ends, faults.stream_fails], ids=["reset", "cut", "ends", "says"]
+    "end",
+    [faults.reset, lambda e: e.close(), faults.stream_ends, faults.stream_fails],
+    ids=["reset", "cut", "ends", "says"],
 )
 def test_a_gateway_that_breaks_off(client: Client, world: World, end: Behaviour) -> None:
     world.server.then(faults.streams("Half of ", "it", end=end))
@@ -259,7 +263,11 @@ def test_a_database_that_is_killed(own_server: Any, tmp_path: Path, gate: thread
                 assert next_text(events) == "and after."
                 # Meanwhile others hear that it is not their fault, and nothing else.
                 refused = client.ask(conversation)
-                assert refused.status_code == 503 and refused.headers["retry-after"] and refused.json()["code"][:2] in ("08", "57")
+                assert (
+                    refused.status_code == 503
+                    and refused.headers["retry-after"]
+                    and refused.json()["code"][:2] in ("08", "57")
+                )
                 assert "127.0.0.1" not in refused.text and "agent" not in refused.text
                 assert client.shim.http.get("/readyz").status_code == 503
                 assert client.shim.http.get("/healthz").status_code == 200

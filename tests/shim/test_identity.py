@@ -33,7 +33,9 @@ USERS = 200
         ("Bearer {nobody}", "LC101"),
     ],
 )
-@pytest.mark.parametrize("path", ["conversations/{}/messages", "chat/completions", "proposals/{}/confirm", "conversations"])
+@pytest.mark.parametrize(
+    "path", ["conversations/{}/messages", "chat/completions", "proposals/{}/confirm", "conversations"]
+)
 def test_tokens_that_name_nobody(client: Client, world: World, authorization: str | None, code: str, path: str) -> None:
     ada = world.people.ada
     tokens = {
@@ -106,14 +108,18 @@ def test_nobody_is_taken_for_another(new_client: Any, world: World) -> None:
         user, other = users[n], users[(n + 1) % USERS]
         conversation, question = conversations[user][which], f"Where is the key of user {n}, round {which}?"
         url, headers = f"/v1/conversations/{conversation}/messages", {"Authorization": f"Bearer {token(user)}"}
-        theirs = await http.post(f"/v1/conversations/{conversations[other][which]}/messages", json={"content": "?"}, headers=headers)
+        theirs = await http.post(
+            f"/v1/conversations/{conversations[other][which]}/messages", json={"content": "?"}, headers=headers
+        )
         assert theirs.status_code == 404
         if (n + which) % 2:
             found = (await http.post(url, json={"content": question}, headers=headers)).json()
             cited, text = found["citations"], found["content"]
         else:
             cited, text = [], ""
-            async with http.stream("POST", url, json={"content": question, "stream": True}, headers=headers) as response:
+            async with http.stream(
+                "POST", url, json={"content": question, "stream": True}, headers=headers
+            ) as response:
                 name = ""
                 async for line in response.aiter_lines():
                     name = line[7:] if line.startswith("event: ") else name

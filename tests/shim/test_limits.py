@@ -26,9 +26,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 )  # fmt: skip
 def test_bad_requests(client: Client, world: World, body: bytes) -> None:
     conversation = world.conversation()
-    answer = client.shim.http.post(
-        f"/v1/conversations/{conversation}/messages", content=body, headers=world.headers()
-    )
+    answer = client.shim.http.post(f"/v1/conversations/{conversation}/messages", content=body, headers=world.headers())
     if body == b'{"content": "?", "options": []}':
         world.answered(conversation, "complete" if answer.status_code == 200 else "failed")
         return
@@ -130,18 +128,24 @@ def test_traces_go_through(client: Client, world: World) -> None:
     assert (lines[0]["status"], lines[1]["status"], lines[1]["method"]) == ("complete", 200, "POST")
 
 
-@pytest.mark.parametrize("given", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01", f"ff{TRACE[2:]}", "x\u00e4"])
+@pytest.mark.parametrize(
+    "given", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01", f"ff{TRACE[2:]}", "x\u00e4"]
+)
 def test_a_trace_that_is_none_begins_anew(client: Client, world: World, given: str) -> None:
     world.server.then(faults.streams("Here."))
-    headers: Any = world.headers() | {"traceparent": given.encode("latin-1"), "X-Request-Id": "a b\"c"}
-    answer = client.shim.http.post(f"/v1/conversations/{world.conversation()}/messages", json={"content": "?"}, headers=headers)
+    headers: Any = world.headers() | {"traceparent": given.encode("latin-1"), "X-Request-Id": 'a b"c'}
+    answer = client.shim.http.post(
+        f"/v1/conversations/{world.conversation()}/messages", json={"content": "?"}, headers=headers
+    )
     assert answer.status_code == 200 and re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
     assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", world.server.requests[0].headers["traceparent"])
 
 
 def test_the_log_holds_no_text_and_no_secret(client: Client, world: World) -> None:
     bearer = token(world.people.ada)
-    world.server.then(faults.streams("A very private answer."), faults.echo_key(401), faults.streams("Half", end=faults.reset))
+    world.server.then(
+        faults.streams("A very private answer."), faults.echo_key(401), faults.streams("Half", end=faults.reset)
+    )
     for _ in range(3):
         answer = client.shim.http.post(
             f"/v1/conversations/{world.conversation()}/messages", json={"content": "A private question?"},

@@ -305,7 +305,9 @@ def test_any_text_is_refused(token: str) -> None:
 
 
 def jwk(key: Any, kid: str | None = None, **more: Any) -> dict[str, Any]:
-    algorithm = jwt.algorithms.ECAlgorithm if isinstance(key, ec.EllipticCurvePublicKey) else jwt.algorithms.RSAAlgorithm
+    algorithm = (
+        jwt.algorithms.ECAlgorithm if isinstance(key, ec.EllipticCurvePublicKey) else jwt.algorithms.RSAAlgorithm
+    )
     return {**algorithm.to_jwk(key, as_dict=True), **({"kid": kid} if kid else {}), **more}
 
 
@@ -321,7 +323,9 @@ def another_rsa() -> Any:
 def test_a_set_of_keys_is_asked_for_the_key_that_the_token_names() -> None:
     good, other, curve = private("RS256"), another_rsa(), private("ES256")
     keys = jwks(
-        jwk(curve.public_key(), "c"), jwk(other.public_key(), "old"), jwk(good.public_key(), "new", use="sig", alg="RS256")
+        jwk(curve.public_key(), "c"),
+        jwk(other.public_key(), "old"),
+        jwk(good.public_key(), "new", use="sig", alg="RS256"),
     )
     assert check(sign(CLAIMS, "RS256", good, kid="new"), key=keys, algorithms=["RS256"])["sub"] == CLAIMS["sub"]
     assert check(sign(CLAIMS, "RS256", other, kid="old"), key=keys, algorithms=["RS256"])["sub"] == CLAIMS["sub"]
@@ -341,11 +345,21 @@ def test_a_token_that_names_no_key_is_of_the_only_one() -> None:
 
 @pytest.mark.parametrize(
     "keys",
-    ["{", "{}", '{"keys": []}', '{"keys": [{"kty": "RSA"}]}', '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', '{"keys": 1}'],
+    [
+        "{",
+        "{}",
+        '{"keys": []}',
+        '{"keys": [{"kty": "RSA"}]}',
+        '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}',
+        '{"keys": 1}',
+    ],
 )
 def test_a_set_without_a_usable_key(keys: str) -> None:
-    error = pytest.raises(LociError, check, sign(CLAIMS, "RS256", private("RS256")), key=keys, algorithms=["RS256"])
-    assert error.value.sqlstate in ("LC118", "LC112") and "c2VjcmV0" not in f"{error.value.message} {error.value.detail}"
+    with pytest.raises(LociError) as error:
+        check(sign(CLAIMS, "RS256", private("RS256")), key=keys, algorithms=["RS256"])
+    assert (
+        error.value.sqlstate in ("LC118", "LC112") and "c2VjcmV0" not in f"{error.value.message} {error.value.detail}"
+    )
 
 
 def test_weak_and_private_keys_of_a_set_are_refused() -> None:

@@ -48,7 +48,7 @@ def main() -> None:
     dsn = os.environ.get("LOCI_DSN", "")
     with psycopg.connect(dsn, autocommit=True) as connection:
         token = prepare(connection)
-        known = value(connection, "select base_url from loci_private.gateways where name = 'default'")
+        known = value(connection, "select base_url from loci_private.gateways where gateway = 'default'")
         model = value(connection, "select value from loci.settings where name = 'chat_model'")
     gateway = os.environ.get("LOCI_GATEWAY_URL") or known
     if not gateway:

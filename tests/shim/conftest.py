@@ -106,6 +106,9 @@ class World:
         for name, value in LIMITS.items():
             db.execute("update loci.settings set value = %s where name = %s", value, name)
         db.execute("update loci.settings set value = 'first' where name = 'chat_model'")
+        db.execute(
+            "insert into loci.model_prices (model, input_usd, output_usd) values ('first', 1, 1), ('second', 1, 1)"
+        )
         db.execute("select loci.add_gateway('default', 'http://127.0.0.1:9/v1', requests_per_minute => 1000000)")
 
     def use_key(self, content: str, algorithm: str = "HS256") -> None:

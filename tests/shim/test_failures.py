@@ -55,7 +55,7 @@ def test_a_client_that_hangs_up(client: Client, world: World, gate: threading.Ev
     # The model is not left talking to nobody.
     wait_until(lambda: world.server.in_flight == 0, "the gateway is hung up on")
     (call,) = world.calls
-    assert call["status"] == "cancelled" and call["cost_estimated"]
+    assert call["status"] == "cancelled" and call["cost_usd"] > 0
     assert world.messages(conversation)[1][2] == "cancelled"
 
 
@@ -200,7 +200,7 @@ def test_a_graceful_end(new_client: Callable[..., Client], world: World, gate: t
         assert [event.event for event in events] == ["message", "usage", "done"]
     assert shim.process.wait(30) in (0, -signal.SIGTERM)
     assert world.answered(conversation, "complete") == "First. Second."
-    assert shim.log[-1]["event"] == "stopped"
+    assert "stopped" in [line["event"] for line in shim.log]
 
 
 def test_a_shim_that_is_killed(new_client: Callable[..., Client], world: World, gate: threading.Event) -> None:
@@ -258,6 +258,8 @@ def test_a_database_that_is_killed(own_server: Any, tmp_path: Path, gate: thread
             conversation = world.conversation()
             with client.streaming(conversation) as events:
                 assert next_text(events) == "Before, "
+                # The server of the tests does not wait for its disk.
+                db.execute("checkpoint")
                 own_server.kill()
                 gate.set()
                 assert next_text(events) == "and after."

@@ -20,7 +20,7 @@ def main() -> int:
         return 2
     uvicorn.run(
         make_app(settings), host=settings.shim_host, port=settings.shim_port, log_config=None, access_log=False,
-        server_header=False, timeout_graceful_shutdown=round(settings.shim_turn_seconds + settings.shim_store_seconds),
+        server_header=False, timeout_graceful_shutdown=round(settings.shim_turn_seconds + settings.shim_database_seconds),
         timeout_keep_alive=30, ws="none",
     )  # fmt: skip
     return 0

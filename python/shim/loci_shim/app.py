@@ -72,7 +72,7 @@ class Shim:
         if not isinstance(options, dict):
             raise Problem("LC710", "options of a turn are a JSON object")
         options = Jsonb({**options, "traceparent": trace.traceparent})
-        async with asyncio.timeout(self.settings.shim_turn_seconds):
+        async with asyncio.timeout(self.settings.shim_database_seconds):
             begin = (_BEGIN, (conversation, conversation, content, options))
             user, row = await self.turns.run(token, *first, begin)
         trace.turn_id = str(row["turn_id"])
@@ -120,7 +120,7 @@ class Shim:
 
     async def confirm(self, request: Request) -> Response:
         token = _token(request)
-        async with asyncio.timeout(self.settings.shim_turn_seconds):
+        async with asyncio.timeout(self.settings.shim_database_seconds):
             sql = "select status, result, error, ran from loci.confirm(%s)"
             _, row = await self.decisions.run(token, (sql, (request.path_params["proposal"],)))
         if error := row["error"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, LiteralString
 from uuid import UUID
@@ -11,6 +12,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 Connection = psycopg.AsyncConnection[DictRow]
+_WARMING: tuple[LiteralString, ...] = ("select loci.login('a.b.c')", "select loci.extract_json('{}')")
 Statement = tuple[LiteralString, Sequence[Any]]
 
 
@@ -19,7 +21,9 @@ class Database:
 
     def __init__(self, dsn: str, size: int) -> None:
         self._pool = AsyncConnectionPool(
-            dsn, connection_class=Connection, min_size=1, max_size=size, open=False, timeout=10, max_waiting=1000,
+            dsn, connection_class=Connection, min_size=size, max_size=size, open=False, timeout=30, max_waiting=1000,
+            # A backend's first turn loads what the others have: it is done before anybody waits for it, and seldom again.
+            configure=_warm, max_lifetime=6 * 3600, num_workers=2,
             # A server that was restarted has left dead connections behind.
             check=AsyncConnectionPool.check_connection, reconnect_timeout=5,
             kwargs={"row_factory": dict_row, "application_name": "loci shim"},
@@ -60,3 +64,10 @@ class Database:
                 found = await cursor.fetchone() if cursor.description else found
                 assert found is not None
         return user, found
+
+
+async def _warm(connection: Connection) -> None:
+    for sql in _WARMING:
+        with contextlib.suppress(psycopg.errors.DatabaseError):
+            await connection.execute(sql)
+        await connection.rollback()

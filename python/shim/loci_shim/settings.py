@@ -29,7 +29,7 @@ class Settings:
     shim_max_reply_chars: int = 1_000_000
     shim_turn_seconds: float = 300
     shim_stall_seconds: float = 30
-    shim_store_seconds: float = 120
+    shim_database_seconds: float = 120
     shim_heartbeat_seconds: float = 15
 
     @classmethod

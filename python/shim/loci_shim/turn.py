@@ -130,8 +130,17 @@ class Turn:
             "/chat/completions", cast_to=ChatCompletionChunk, body=self._request, stream=True,
             stream_cls=openai.AsyncStream[ChatCompletionChunk], options={"headers": self._trace.outgoing()},
         )  # fmt: skip
-        size = 0
         async with stream:
+            await self._read(stream)
+        if self.finish_reason is None:
+            # It ended, and did not say so.
+            raise Problem("LC402")
+        if not self.text.strip() and not self._calls:
+            raise Problem("LC511")
+
+    async def _read(self, stream: openai.AsyncStream[ChatCompletionChunk]) -> None:
+        size = 0
+        try:
             self._cost(stream.response.headers.get("x-litellm-response-cost"))
             async for chunk in stream:
                 if chunk.usage:
@@ -148,11 +157,11 @@ class Turn:
                         await self._room.acquire()
                         self._text.append(piece)
                         self._tell("message", {"content": piece})
-        if self.finish_reason is None:
-            # It ended, and did not say so.
-            raise Problem("LC402")
-        if not self.text.strip() and not self._calls:
-            raise Problem("LC511")
+        except (openai.OpenAIError, Problem):
+            raise
+        except Exception as error:
+            # Chunks of a shape that OpenAI's have not.
+            raise Problem("LC407") from error
 
     def _cost(self, said: Any) -> None:
         """A stream's header is sent before anybody knows the cost: 0 says nothing."""
@@ -181,7 +190,7 @@ class Turn:
         if self._calls and status == "complete":
             sql = "select * from loci.finish_turn(%s, %s, %s, %s, tool_calls => %s)"
             given.append(Jsonb([self._calls[index] for index in sorted(self._calls)]))
-        until, pause = time.monotonic() + self._settings.shim_store_seconds, 0.1
+        until, pause = time.monotonic() + self._settings.shim_database_seconds, 0.1
         while True:
             try:
                 return (await self._database.run(self._token, (sql, given), user=self._user))[1]

@@ -151,7 +151,7 @@ class World:
 
         def turn() -> Any:
             sql = "select status from loci_private.turns where conversation_id = %s order by begun_at desc limit 1"
-            return self.db.value(sql, conversation)
+            return next((row["status"] for row in self.db.rows(sql, conversation)), "open")
 
         wait_until(lambda: turn() != "open", "the turn ends")
         assert turn() == status

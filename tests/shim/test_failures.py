@@ -243,6 +243,7 @@ def client_refused(world: World, conversation: UUID) -> str | None:
 
 @pytest.mark.crash
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_database_that_is_killed(own_server: Any, tmp_path: Path, gate: threading.Event) -> None:
     migrate(own_server.dsn("loci"))
     prefix, _, query = own_server.dsn("loci").partition("?")
@@ -252,7 +253,7 @@ def test_a_database_that_is_killed(own_server: Any, tmp_path: Path, gate: thread
     with FaultServer() as server:
         world = World(db, tmp_path)
         world.begin(server)
-        client = Client(world, world.shim())
+        client = Client(world, world.shim(shim_connection_seconds=2, shim_connections=2))
         try:
             server.then(faults.streams("Before, ", gate, "and after."))
             conversation = world.conversation()

@@ -17,6 +17,7 @@ STREAMS, PIECES = 200, 40
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_nothing_is_lost(client: Client, world: World, gate: threading.Event) -> None:
     """They all stand open together before any of them goes on."""
     conversations = [world.conversation() for _ in range(STREAMS)]
@@ -40,11 +41,11 @@ def test_nothing_is_lost(client: Client, world: World, gate: threading.Event) ->
 
     async def everybody() -> list[str]:
         limits = httpx.Limits(max_connections=STREAMS)
-        async with httpx.AsyncClient(base_url=client.shim.url, timeout=100, limits=limits) as http:
+        async with httpx.AsyncClient(base_url=client.shim.url, timeout=250, limits=limits) as http:
             return await asyncio.gather(*(ask(http, n) for n in range(STREAMS)))
 
     def open_the_gate() -> None:
-        wait_until(lambda: world.server.in_flight == STREAMS, "all stand open at once", timeout=100)
+        wait_until(lambda: world.server.in_flight == STREAMS, "all stand open at once", timeout=250)
         gate.set()
 
     opener = threading.Thread(target=open_the_gate)

@@ -43,8 +43,8 @@ class Shim:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.turns = Database(settings.turns_dsn, settings.shim_connections)
-        self.decisions = Database(settings.decisions_dsn, settings.shim_connections)
+        pool = (settings.shim_connections, settings.shim_connection_seconds)
+        self.turns, self.decisions = Database(settings.turns_dsn, *pool), Database(settings.decisions_dsn, *pool)
         self.gateway = openai.AsyncOpenAI(
             base_url=settings.gateway_url, api_key=settings.gateway_key, max_retries=0,
             http_client=openai.DefaultAsyncHttpxClient(

@@ -19,9 +19,9 @@ Statement = tuple[LiteralString, Sequence[Any]]
 class Database:
     """A pool of one login. Nothing of a user outlives the transaction: loci.login() ends with it."""
 
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, size: int, wait: float) -> None:
         self._pool = AsyncConnectionPool(
-            dsn, connection_class=Connection, min_size=size, max_size=size, open=False, timeout=30, max_waiting=1000,
+            dsn, connection_class=Connection, min_size=size, max_size=size, open=False, timeout=wait, max_waiting=1000,
             # A backend's first turn loads what the others have: it is done before anybody waits for it, and seldom again.
             configure=_warm, max_lifetime=6 * 3600, num_workers=2,
             # A server that was restarted has left dead connections behind.

@@ -39,7 +39,7 @@ class Turn:
         self._began = time.monotonic()
         self.finish_reason: str | None = None
         self.problem: Problem | None = None
-        self._asking: asyncio.Task[None] | None = None
+        self._asking = asyncio.create_task(self._ask())
 
     @property
     def text(self) -> str:
@@ -57,12 +57,10 @@ class Turn:
 
     def stop(self) -> None:
         """Nobody listens any more. What has come is stored."""
-        if self._asking is not None:
-            self._asking.cancel()
+        self._asking.cancel()
 
     async def run(self) -> None:
         """To be run as a task that is not cancelled."""
-        self._asking = asyncio.create_task(self._ask())
         status = "complete"
         done, _ = await asyncio.wait({self._asking}, timeout=self._settings.shim_turn_seconds)
         if not done:

@@ -255,6 +255,7 @@ def test_a_database_that_is_killed(own_server: Any, tmp_path: Path, gate: thread
         world.begin(server)
         client = Client(world, world.shim(shim_connection_seconds=2, shim_connections=2))
         try:
+            wait_until(lambda: client.shim.http.get("/readyz").status_code == 200, "it is ready")
             server.then(faults.streams("Before, ", gate, "and after."))
             conversation = world.conversation()
             with client.streaming(conversation) as events:

@@ -24,7 +24,7 @@ class Settings:
     shim_host: str = "127.0.0.1"
     shim_port: int = 8080
     shim_connections: int = 10
-    shim_connection_seconds: float = 15
+    shim_connection_seconds: float = 30
     shim_max_requests: int = 500
     shim_max_body_bytes: int = 1_000_000
     shim_max_reply_chars: int = 1_000_000

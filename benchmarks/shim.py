@@ -194,7 +194,7 @@ def _load(
     admin: psycopg.Connection[Any], environment: dict[str, str], user: Any, token: str, streams: int, pieces: int
 ) -> tuple[list[float], float, int]:
     """Milliseconds to the first text of each stream, pieces a second of all, and how many never came or were not stored."""
-    warm = min(20, streams)
+    warm = 20
     conversations = _conversations(admin, user, streams + warm)
 
     async def ask(http: httpx.AsyncClient, n: int) -> tuple[float, int]:

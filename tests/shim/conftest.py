@@ -120,9 +120,18 @@ class World:
 
     def begin(self, server: FaultServer) -> None:
         self.server = server
+        # Turns of the last test that are still being stored.
+        opened = "select from loci_private.turns where status = 'open'"
+        wait_until(lambda: not self.db.rows(opened) and not self.busy, "nothing is under way")
         self.db.execute("update loci.settings set value = null where name = 'chat_fallback_model'")
         self.db.execute("truncate loci_private.calls, loci.conversations cascade")
         self.db.forget_requests()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a login of the shim has a transaction open."""
+        sql = "select from pg_stat_activity where usename in (%s, %s) and state <> 'idle'"
+        return bool(self.db.rows(sql, self.agent, self.desk))
 
     def shim(self, **environment: Any) -> Shim:
         given = {

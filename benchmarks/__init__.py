@@ -8,9 +8,13 @@ machines say little.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import psycopg
 
 
 @dataclass
@@ -33,3 +37,11 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that so many percent of all do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def processor_ms(connection: psycopg.Connection[Any]) -> float:
+    """What the server's process has computed so far; the clock where it is not on this machine."""
+    try:
+        return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e6
+    except OSError:
+        return time.perf_counter() * 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -73,10 +74,13 @@ def fill(connection: psycopg.Connection[Any], chunks: int) -> float:
     return seconds
 
 
-def add_model(connection: psycopg.Connection[Any], dimensions: int, max_batch: int = 100) -> str:
+def add_model(
+    connection: psycopg.Connection[Any], dimensions: int, max_batch: int = 100, provider: str = "litellm"
+) -> str:
     """Make the model that everything is embedded with; the name of the table of its vectors."""
     connection.execute(
-        "select loci.add_embedding_model(%s, dimensions => %s, max_batch => %s)", (MODEL, dimensions, max_batch)
+        "select loci.add_embedding_model(%s, dimensions => %s, max_batch => %s, provider => %s)",
+        (MODEL, dimensions, max_batch, provider),
     )
     connection.execute("select loci.use_embedding_model(%s)", (MODEL,))
     return str(
@@ -165,3 +169,12 @@ def one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> An
     row = connection.execute(query.encode(), parameters or None).fetchone()
     assert row is not None
     return row[0]
+
+
+def pgbench(connection: psycopg.Connection[Any]) -> str:
+    """Path of pgbench: the server's own, or any at all where the server is on another machine."""
+    beside = Path(one(connection, "select setting from pg_config where name = 'BINDIR'")) / "pgbench"
+    found = str(beside) if beside.exists() else shutil.which("pgbench")
+    if found is None:
+        raise RuntimeError("there is no pgbench beside the server nor in the PATH")
+    return found

@@ -12,7 +12,13 @@ def bars(
 ) -> None:
     """Horizontal bars from top to bottom, each with its value."""
     drawn = axes.barh(labels, values, color=color)
-    axes.bar_label(drawn, [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in values], padding=4)
+    # Legible where the line of a budget is behind them.
+    axes.bar_label(
+        drawn,
+        [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in values],
+        padding=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     axes.set_xlim(0, max(values) * 1.15)
@@ -21,5 +27,5 @@ def bars(
 def limit(axes: Axes, value: float, label: str, color: str = "tab:red") -> None:
     """The line of a budget over horizontal bars."""
     axes.axvline(value, color=color, linestyle="--", label=label)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2, frameon=False)
     axes.set_xlim(0, max(axes.get_xlim()[1], value * 1.05))

@@ -18,7 +18,8 @@ import psycopg
 from matplotlib.figure import Figure
 
 from benchmarks import Result
-from benchmarks.quality import _drain, _fill, _one, _split_only, _with_cache, beam
+from benchmarks._pipeline import one
+from benchmarks.quality import beam, drain_all, fill, split_only, with_cache
 
 _KINDS = ("answerable", "abstention", "foreign")
 # Of the answerable questions, so many may be turned away for want of similarity.
@@ -47,16 +48,16 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     collection = beam(folder, chats, all_questions=True)
     asked: list[Asked] = []
     with psycopg.connect(dsn, autocommit=True) as connection:
-        user = _one(connection, "insert into loci.users (email) values ('bench@example.org') returning user_id")
+        user = one(connection, "insert into loci.users (email) values ('bench@example.org') returning user_id")
         if arguments.abstention_provider == "hash":
             connection.execute("select loci.add_embedding_model('bench', provider => 'hash', dimensions => 256)")
             connection.execute("select loci.use_embedding_model('bench')")
         elif arguments.abstention_cache:
-            _split_only(connection)
-        scopes = _fill(connection, collection, user)
+            split_only(connection)
+        scopes = fill(connection, collection, user)
         if arguments.abstention_cache and arguments.abstention_provider == "local":
-            _with_cache(connection, Path(arguments.abstention_cache))
-        _drain(connection)
+            with_cache(connection, Path(arguments.abstention_cache))
+        drain_all(connection)
         connection.execute("vacuum analyze")
         with connection.transaction():
             connection.execute("select loci.act_as(%s)", (user,))
@@ -67,21 +68,21 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
                 if chats > 1:
                     other = str(chat % chats + 1)
                     asked.append(Asked(chat, "foreign", _best(connection, question.text, scopes[other])))
-        chunks = _one(connection, "select count(*) from loci_private.chunks")
-        default = float(_one(connection, "select floor from loci_private.answer_scale(array[%s::uuid])", scopes["1"]))
-    floor = _floor([one for one in asked if one.chat % 2 == 0] or asked)
+        chunks = one(connection, "select count(*) from loci_private.chunks")
+        default = float(one(connection, "select floor from loci_private.answer_scale(array[%s::uuid])", scopes["1"]))
+    floor = _floor([case for case in asked if case.chat % 2 == 0] or asked)
     rows: list[Sequence[str | float | int]] = []
     for part, chosen in (
         ("all", asked),
-        ("even chats", [one for one in asked if one.chat % 2 == 0]),
-        ("odd chats", [one for one in asked if one.chat % 2 == 1]),
+        ("even chats", [case for case in asked if case.chat % 2 == 0]),
+        ("odd chats", [case for case in asked if case.chat % 2 == 1]),
     ):
-        good = [one.similarity for one in chosen if one.kind == "answerable"]
+        good = [case.similarity for case in chosen if case.kind == "answerable"]
         for kind in _KINDS:
-            found = sorted(one.similarity for one in chosen if one.kind == kind)
+            found = sorted(case.similarity for case in chosen if case.kind == kind)
             if found:
                 quantiles = [_quantile(found, share) for share in (0.05, 0.5, 0.95)]
-                below = [sum(one < limit for one in found) / len(found) for limit in (floor, default)]
+                below = [sum(similarity < limit for similarity in found) / len(found) for limit in (floor, default)]
                 order = "" if kind == "answerable" else _order(good, found)
                 rows.append((part, kind, len(found), *quantiles, order, *below))
     return Result(
@@ -106,14 +107,14 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
             f"below which at most {_MAY_LOSE:.0%} of the answerable questions are. {default:.3f} is the default of answer_floor.",
             "abstention: questions near the chat's subject whose answer is not in it; foreign: asked in the next chat.",
         ],
-        series={kind: [one.similarity for one in asked if one.kind == kind] for kind in _KINDS},
+        series={kind: [case.similarity for case in asked if case.kind == kind] for kind in _KINDS},
     )
 
 
 def _best(connection: psycopg.Connection[Any], question: str, scope: Any) -> float:
     """What loci.begin_turn() compares with the setting answer_floor."""
     return float(
-        _one(
+        one(
             connection,
             "select coalesce(max(similarity), 0) from loci.search(%s, k => 5, scopes => array[%s::uuid])",
             question,
@@ -132,7 +133,7 @@ def _order(good: Sequence[float], bad: Sequence[float]) -> float:
 
 
 def _floor(asked: Sequence[Asked]) -> float:
-    good = sorted(one.similarity for one in asked if one.kind == "answerable")
+    good = sorted(case.similarity for case in asked if case.kind == "answerable")
     return int(good[int(len(good) * _MAY_LOSE)] * 1000) / 1000 if good else 0.0
 
 

@@ -7,7 +7,6 @@ is the same with a role of an application that calls act_as() first, in one tran
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from benchmarks import Result, median, percentile
+from benchmarks._pipeline import one, pgbench
 from benchmarks._plots import bars, limit
 
 _QUESTION = "what is written in document 5?"
@@ -31,15 +31,15 @@ def add_arguments(parser: argparse._ArgumentGroup) -> None:
 
 
 def run(dsn: str, arguments: argparse.Namespace) -> Result:
-    pgbench = _pgbench(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
+        program = pgbench(connection)
         name = connection.info.dbname
         mapped, app = f"{name}_mapped", f"{name}_app"
         for role in (mapped, app):
             connection.execute(f"create role \"{role}\" login password 'bench' in role loci_app".encode())
         try:
             user = _fill(connection, arguments.cache_rows, arguments.cache_projects, mapped)
-            document = _one(connection, "select document_id from loci.documents limit 1")
+            document = one(connection, "select document_id from loci.documents limit 1")
             search = f"select chunk_id, content, similarity from loci.search('{_QUESTION}');"
             scripts = {
                 "SELECT by primary key": (mapped, f"select content from loci.documents where document_id = '{document}';"),
@@ -57,9 +57,9 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
                     ("off" in what, ["cache_search_seconds", "cache_embedding_seconds"]),
                 )
                 target = _as(dsn, role)
-                writer = _writer(dsn, pgbench, arguments.cache_seconds) if "write" in what else None
-                times = _times(pgbench, target, script, arguments.cache_seconds)
-                rate = _rate(pgbench, target, script, arguments.cache_seconds)
+                writer = _writer(dsn, program, arguments.cache_seconds) if "write" in what else None
+                times = _times(program, target, script, arguments.cache_seconds)
+                rate = _rate(program, target, script, arguments.cache_seconds)
                 if writer is not None:
                     writer.wait()
                 reference = reference or rate
@@ -89,11 +89,11 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
 def _fill(connection: psycopg.Connection[Any], count: int, projects: int, role: str) -> Any:
     connection.execute("select loci.add_embedding_model('bench', provider => 'hash', dimensions => 256)")
     connection.execute("select loci.use_embedding_model('bench')")
-    user = _one(
+    user = one(
         connection, "insert into loci.users (email, db_role) values ('c@example.org', %s) returning user_id", role
     )
-    named = _one(connection, "insert into loci.users (email) values ('n@example.org') returning user_id")
-    organization = _one(connection, "insert into loci.organizations (name) values ('Bench') returning organization_id")
+    named = one(connection, "insert into loci.users (email) values ('n@example.org') returning user_id")
+    organization = one(connection, "insert into loci.organizations (name) values ('Bench') returning organization_id")
     connection.execute("insert into loci.organizations (name) values ('Others')")
     connection.execute(
         "insert into loci.organization_members (organization_id, user_id) select %s, unnest(%s::uuid[])",
@@ -108,25 +108,10 @@ def _fill(connection: psycopg.Connection[Any], count: int, projects: int, role: 
         "repeat(' and so on', 20) from generate_series(1, %s) as n",
         (organization, count),
     )
-    while _one(connection, "select pending from loci.progress where source = 'documents'"):
+    while one(connection, "select pending from loci.progress where source = 'documents'"):
         connection.execute("call loci.drain()")
     connection.execute("vacuum analyze")
     return named
-
-
-def _one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:
-    row = connection.execute(query.encode(), parameters or None).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def _pgbench(dsn: str) -> str:
-    with psycopg.connect(dsn) as connection:
-        beside = Path(str(_one(connection, "select setting from pg_config where name = 'BINDIR'"))) / "pgbench"
-    found = str(beside) if beside.exists() else shutil.which("pgbench")
-    if found is None:
-        raise RuntimeError("there is no pgbench beside the server nor in the PATH")
-    return found
 
 
 def _as(dsn: str, role: str | None) -> str:
@@ -134,14 +119,14 @@ def _as(dsn: str, role: str | None) -> str:
     return dsn if role is None else make_conninfo(dsn, user=role, password="bench")
 
 
-def _run(pgbench: str, dsn: str, script: str, seconds: int, clients: int, *more: str) -> subprocess.Popen[str]:
+def _run(program: str, dsn: str, script: str, seconds: int, clients: int, *more: str) -> subprocess.Popen[str]:
     # A connection string is given as dbname; what else it needs is in it.
     folder = tempfile.mkdtemp(prefix="loci-bench-")
     path = Path(folder) / "script.sql"
     path.write_text(script + "\n")
     target = " ".join(f"{key}='{value}'" for key, value in conninfo_to_dict(dsn).items() if value is not None)
     return subprocess.Popen(
-        [pgbench, "-n", "-M", "prepared", "-c", str(clients), "-j", str(clients), "-T", str(seconds), "-f", str(path), *more, target],
+        [program, "-n", "-M", "prepared", "-c", str(clients), "-j", str(clients), "-T", str(seconds), "-f", str(path), *more, target],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -153,26 +138,26 @@ def _finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def _times(pgbench: str, dsn: str, script: str, seconds: int) -> list[float]:
+def _times(program: str, dsn: str, script: str, seconds: int) -> list[float]:
     """Milliseconds of each transaction of one client, after a tenth to warm up."""
     with tempfile.TemporaryDirectory(prefix="loci-bench-") as folder:
-        _finish(_run(pgbench, dsn, script, seconds, 1, "-l", f"--log-prefix={folder}/log"))
+        _finish(_run(program, dsn, script, seconds, 1, "-l", f"--log-prefix={folder}/log"))
         lines = "".join(path.read_text() for path in Path(folder).glob("log*")).splitlines()
     times = [int(line.split()[2]) / 1000 for line in lines]
     return times[len(times) // 10 :]
 
 
-def _rate(pgbench: str, dsn: str, script: str, seconds: int) -> float:
-    output = _finish(_run(pgbench, dsn, script, seconds, 2))
+def _rate(program: str, dsn: str, script: str, seconds: int) -> float:
+    output = _finish(_run(program, dsn, script, seconds, 2))
     return next(float(line.split()[2]) for line in output.splitlines() if line.startswith("tps"))
 
 
-def _writer(dsn: str, pgbench: str, seconds: int) -> subprocess.Popen[str]:
+def _writer(dsn: str, program: str, seconds: int) -> subprocess.Popen[str]:
     script = (
         "insert into loci.documents (scope_id, content) select organization_id, 'other' from loci.organizations "
         "where name = 'Others';"
     )
-    return _run(pgbench, dsn, script, 2 * seconds, 1)
+    return _run(program, dsn, script, 2 * seconds, 1)
 
 
 def plot(result: Result, figure: Figure) -> None:

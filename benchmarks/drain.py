@@ -45,7 +45,6 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     rates: dict[tuple[str, str], float] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         table = add_model(connection, dimensions)
-        add_index(connection, table)
         splitting = fill(connection, count)
         lines = ready_rows(connection, dimensions)
         for state, indexed in (("first load", False), ("index in place", True)):
@@ -100,4 +99,4 @@ def plot(result: Result, figure: Figure) -> None:
         rows = [row for row in result.rows if row[0] == state]
         bars(axes, [str(row[1]) for row in rows], [float(row[2]) for row in rows], "vectors stored a minute")
         limit(axes, _PER_MINUTE, f"budget at {str(rows[-1][1]).rsplit('gateway ')[-1]}: {_PER_MINUTE:,}")
-        axes.set_title(state)
+        axes.set_title(state, loc="left")

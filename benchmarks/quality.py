@@ -22,6 +22,7 @@ import psycopg
 from matplotlib.figure import Figure
 
 from benchmarks import Result
+from benchmarks._pipeline import one
 from benchmarks._plots import bars
 
 DEPTHS = (5, 10, 20)
@@ -83,18 +84,18 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     ]  # fmt: skip
     rows: list[Sequence[str | float | int]] = []
     with psycopg.connect(dsn, autocommit=True) as connection:
-        user = _one(connection, "insert into loci.users (email) values ('bench@example.org') returning user_id")
+        user = one(connection, "insert into loci.users (email) values ('bench@example.org') returning user_id")
         if arguments.quality_cache:
-            _split_only(connection)
-        scopes = {c.name: _fill(connection, c, user) for c in collections}
+            split_only(connection)
+        scopes = {c.name: fill(connection, c, user) for c in collections}
         if arguments.quality_cache:
-            _with_cache(connection, Path(arguments.quality_cache))
-        _drain(connection)
+            with_cache(connection, Path(arguments.quality_cache))
+        drain_all(connection)
         for table in ("chunks", "source_rows", "text_statistics", "word_counts"):
             connection.execute(f"vacuum analyze loci_private.{table}".encode())
         for collection in collections:
             rows += _evaluate(connection, collection, scopes[collection.name], user)
-        chunks = _one(connection, "select count(*) from loci_private.chunks")
+        chunks = one(connection, "select count(*) from loci_private.chunks")
     return Result(
         title="Is the right passage first?",
         columns=["data", "questions of", "questions", "search", *(f"recall@{k}" for k in DEPTHS), "nDCG@10"],
@@ -185,17 +186,17 @@ def cranfield(folder: Path) -> Collection:
 # --- into the database ----------------------------------------------------------------------------------------------------
 
 
-def _fill(connection: psycopg.Connection[Any], collection: Collection, user: Any) -> dict[str, Any]:
+def fill(connection: psycopg.Connection[Any], collection: Collection, user: Any) -> dict[str, Any]:
     """A watched table with the rows; the scope of each place."""
     table = collection.name.lower()
-    organization = _one(
+    organization = one(
         connection, "insert into loci.organizations (name) values (%s) returning organization_id", collection.name
     )
     connection.execute(
         "insert into loci.organization_members (organization_id, user_id) values (%s, %s)", (organization, user)
     )
     scopes = {
-        place: _one(
+        place: one(
             connection,
             "insert into loci.projects (organization_id, name) values (%s, %s) returning project_id",
             organization,
@@ -213,18 +214,18 @@ def _fill(connection: psycopg.Connection[Any], collection: Collection, user: Any
         "select loci.watch(%s::regclass, content => 'body', scope => 'place', context => %s)",
         (table, collection.context.format(table)),
     )
-    _drain(connection)
+    drain_all(connection)
     return scopes
 
 
-def _drain(connection: psycopg.Connection[Any]) -> None:
-    while _one(connection, "select coalesce(sum(pending), 0) from loci.progress"):
+def drain_all(connection: psycopg.Connection[Any]) -> None:
+    while one(connection, "select coalesce(sum(pending), 0) from loci.progress"):
         connection.execute("call loci.drain()")
-    failed = _one(connection, "select count(*) from loci.failures")
+    failed = one(connection, "select count(*) from loci.failures")
     assert not failed, f"{failed} rows failed"
 
 
-def _split_only(connection: psycopg.Connection[Any]) -> None:
+def split_only(connection: psycopg.Connection[Any]) -> None:
     connection.execute("select loci.add_embedding_model('split', provider => 'hash', dimensions => 16)")
     connection.execute(
         "update loci.embedding_models set tokenizer = m.tokenizer, max_tokens = m.max_tokens "
@@ -234,14 +235,14 @@ def _split_only(connection: psycopg.Connection[Any]) -> None:
     connection.execute("select loci.use_embedding_model('split')")
 
 
-def _with_cache(connection: psycopg.Connection[Any], folder: Path) -> None:
+def with_cache(connection: psycopg.Connection[Any], folder: Path) -> None:
     """Embed with the built-in model what the cache does not know, and keep it there."""
     path = folder / f"{_MODEL}.npz"
     known: dict[str, Any] = {}
     if path.exists():
         with np.load(path) as kept:
             known = dict(zip(kept["hashes"].tolist(), kept["vectors"], strict=True))
-    model = _one(connection, "select model_id from loci.embedding_models where name = %s", _MODEL)
+    model = one(connection, "select model_id from loci.embedding_models where name = %s", _MODEL)
     table = f"loci_private.embeddings_{model}"
     chunks = connection.execute("select chunk_id, encode(text_hash, 'hex') from loci_private.chunks").fetchall()
     connection.execute("create temporary table kept (chunk_id bigint, embedding halfvec)")
@@ -255,19 +256,13 @@ def _with_cache(connection: psycopg.Connection[Any], folder: Path) -> None:
         "from kept join loci_private.chunks using (chunk_id)".encode()
     )
     connection.execute("select loci.use_embedding_model(%s)", (_MODEL,))
-    _drain(connection)
+    drain_all(connection)
     for text_hash, vector in connection.execute(
         f"select encode(text_hash, 'hex'), embedding::text from {table} join loci_private.chunks using (chunk_id)".encode()
     ):
         known[text_hash] = np.array(json.loads(vector), dtype=np.float16)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(path, hashes=np.array(list(known)), vectors=np.array(list(known.values())))
-
-
-def _one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:
-    row = connection.execute(query.encode(), parameters or None).fetchone()
-    assert row is not None
-    return row[0]
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import psycopg
 from matplotlib.figure import Figure
 
 from benchmarks import Result, median, percentile
+from benchmarks._pipeline import one
 from benchmarks._plots import bars, limit
 
 _TEXT = "In part {n} of the report is written what became of case {n}, " + "and so on " * 30
@@ -33,7 +34,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
         try:
             user = _fill(admin, arguments.turn_documents)
             long, short = _conversation(admin, user, arguments.turn_messages), _conversation(admin, user, 0)
-            while _one(admin, "select sum(pending) from loci.progress"):
+            while one(admin, "select sum(pending) from loci.progress"):
                 admin.execute("call loci.drain()")
             admin.execute("vacuum analyze")
             with psycopg.connect(dsn, autocommit=True, user=role, password="bench") as app:
@@ -69,12 +70,6 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     )
 
 
-def _one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:
-    row = connection.execute(query.encode(), parameters or None).fetchone()
-    assert row is not None
-    return row[0]
-
-
 def _fill(admin: psycopg.Connection[Any], documents: int) -> Any:
     """A user whose organization has documents; nothing limits how often a model is asked."""
     admin.execute("select loci.add_embedding_model('bench', provider => 'hash', dimensions => 384)")
@@ -85,8 +80,8 @@ def _fill(admin: psycopg.Connection[Any], documents: int) -> Any:
         "('chat_user_requests_per_minute', 'chat_organization_requests_per_minute')"
     )
     admin.execute("select loci.add_gateway('default', 'http://127.0.0.1:9/v1', requests_per_minute => 1000000)")
-    user = _one(admin, "insert into loci.users (email) values ('bench@example.org') returning user_id")
-    organization = _one(admin, "insert into loci.organizations (name) values ('Bench') returning organization_id")
+    user = one(admin, "insert into loci.users (email) values ('bench@example.org') returning user_id")
+    organization = one(admin, "insert into loci.organizations (name) values ('Bench') returning organization_id")
     admin.execute(
         "insert into loci.organization_members (organization_id, user_id) values (%s, %s)", (organization, user)
     )
@@ -97,7 +92,7 @@ def _fill(admin: psycopg.Connection[Any], documents: int) -> Any:
 
 
 def _conversation(admin: psycopg.Connection[Any], user: Any, messages: int) -> Any:
-    conversation = _one(admin, "insert into loci.conversations (user_id) values (%s) returning conversation_id", user)
+    conversation = one(admin, "insert into loci.conversations (user_id) values (%s) returning conversation_id", user)
     admin.execute(
         "insert into loci.messages (conversation_id, role, content) select %s, case n %% 2 when 1 then 'user' else 'assistant' end, "
         "'Message ' || n || ' says what became of case ' || n || repeat(', and what was thought of it', 10) "

@@ -13,14 +13,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from matplotlib.figure import Figure
 
 from benchmarks import Result, median
-from benchmarks._pipeline import MODEL, add_model, fill, gateway, one, start_again, use_gateway
+from benchmarks._pipeline import MODEL, add_model, fill, gateway, one, pgbench, start_again, use_gateway
 
 _PHASES = ("alone", "beside a drain", "beside a kept snapshot")
 _COLORS = dict(zip(_PHASES, ("tab:blue", "tab:green", "tab:red"), strict=True))
@@ -45,9 +44,9 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
     }
     samples: list[dict[str, Any]] = []
     with psycopg.connect(dsn, autocommit=True) as connection, gateway(arguments.xmin_dimensions, latency) as address:
-        pgbench = str(Path(one(connection, "select setting from pg_config where name = 'BINDIR'")) / "pgbench")
+        program = pgbench(connection)
         subprocess.run(
-            [pgbench, "--initialize", "--quiet", f"--scale={arguments.xmin_scale}", dsn],
+            [program, "--initialize", "--quiet", f"--scale={arguments.xmin_scale}", dsn],
             check=True,
             capture_output=True,
         )
@@ -55,7 +54,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
         use_gateway(connection, address, concurrency=1)
         fill(connection, int(seconds / max(latency, 0.05) * _TEXTS_A_REQUEST * 1.5) + 100)
         # Once for nothing: caches fill, files grow.
-        _pgbench(pgbench, dsn, arguments.xmin_clients, max(seconds // 4, 1))
+        _pgbench(program, dsn, arguments.xmin_clients, max(seconds // 4, 1))
         for _ in range(rounds):
             for phase in _PHASES:
                 start_again(connection, table, queued=phase == "beside a drain")
@@ -66,7 +65,7 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
                 }
                 with beside.get(phase, nullcontext()), _watching(dsn) as ages:
                     offset = samples[-1]["at"] + 1 if samples else 0.0
-                    tps, over_time = _pgbench(pgbench, dsn, arguments.xmin_clients, seconds)
+                    tps, over_time = _pgbench(program, dsn, arguments.xmin_clients, seconds)
                     dead = _left_by_vacuum(connection)
                     embedded = one(connection, f"select count(*) from {table}")
                 for name, value in (

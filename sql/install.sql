@@ -35,6 +35,7 @@
 \ir functions/erasure/is_forgotten.sql
 \ir functions/identity/is_visible.sql
 \ir functions/identity/organization_of.sql
+\ir functions/identity/organizations_of.sql
 \ir functions/identity/scopes_of.sql
 \ir functions/identity/principals_of.sql
 \ir functions/identity/identity_signature.sql
@@ -160,12 +161,14 @@
 \ir functions/search/search_filter.sql
 \ir functions/search/check_k.sql
 \ir functions/search/similarity_sql.sql
+\ir functions/search/similarities.sql
 \ir functions/search/indexed_sql.sql
 \ir functions/search/nearness_sql.sql
 \ir functions/search/count_vectors.sql
+\ir functions/search/few_chunks.sql
 \ir functions/search/vector_route.sql
 \ir functions/search/vector_candidates.sql
-\ir functions/search/word_score_sql.sql
+\ir functions/search/word_score.sql
 \ir functions/search/weigh_words.sql
 \ir functions/search/keyword_candidates.sql
 \ir functions/cache/check_cache_kind.sql
@@ -293,6 +296,7 @@
 \ir functions/actions/proposals.sql
 \ir functions/actions/turn_proposals.sql
 \ir functions/actions/check_decider.sql
+\ir functions/actions/own_proposal.sql
 \ir functions/actions/confirm_step.sql
 \ir functions/actions/confirm.sql
 \ir functions/actions/reject.sql

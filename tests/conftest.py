@@ -180,3 +180,27 @@ def conn(db: Database) -> Iterator[Connection]:
     """A superuser's connection of its own."""
     with db.connect() as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def container(request: pytest.FixtureRequest) -> Any:
+    """The container that PostgreSQL runs in, or None."""
+    if request.config.getoption("--server") != "docker":
+        return None
+    import docker
+
+    return docker.from_env().containers.get(json.loads(os.environ["LOCI_TEST_DOCKER"])["container"])
+
+
+@pytest.fixture(scope="session")
+def host_address(container: Any) -> str:
+    """Address of this host as the database server sees it."""
+    if container is None:
+        return "127.0.0.1"
+    networks = container.attrs["NetworkSettings"]["Networks"].values()
+    return next(str(network["Gateway"]) for network in networks if network["Gateway"])
+
+
+@pytest.fixture(scope="session")
+def listen_address(host_address: str) -> str:
+    return "127.0.0.1" if host_address == "127.0.0.1" else "0.0.0.0"

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "8823e3ed21bb1f4cd37ab0ed9a1fd7eab2caab72b8f319023b4f52d855ada096"
+sql_hash = "bfbc70e1c68400adf3e16ac5212693887e7905832efce102e082cd148461f34e"
 version = "0.1.0.dev0"
 
 

@@ -167,6 +167,7 @@ create table loci.projects (
     check (visibility <> 'team' or team_id is not null)
 );
 create index on loci.projects (organization_id, team_id);
+create index projects_open on loci.projects (organization_id) where visibility = 'organization';
 
 create table loci.project_members (
     organization_id uuid not null,
@@ -432,6 +433,10 @@ create table loci_private.chunks (
     created_at timestamptz not null,
     updated_at timestamptz not null
 );
+-- The full-text arm reads the words of a thousand chunks for a question: they are kept in the row and as they are, where a
+-- page has room for them.
+alter table loci_private.chunks set (toast_tuple_target = 8160);
+alter table loci_private.chunks alter column lexemes set storage main;
 create index on loci_private.chunks (row_id, chunking_id, ordinal);
 create index on loci_private.chunks (chunking_id, organization_id);
 create index on loci_private.chunks (scope_id);
@@ -477,8 +482,8 @@ create type loci.passage as (
     keyword_rank integer
 );
 -- What a search may find: the visible scopes and principals of who is asking, and what they narrowed it to (null: all).
--- hidden: sets of chunks that are not in use (null: there are none). required, excluded: what the text of a passage must
--- and must not match.
+-- hidden: sets of chunks that are not in use (null: there are none). internal: sources that no search returns. required,
+-- excluded: what the text of a passage must and must not match.
 create type loci_private.search_filter as (
     scopes uuid [],
     principals uuid [],
@@ -487,13 +492,14 @@ create type loci_private.search_filter as (
     since timestamptz,
     until timestamptz,
     hidden text [],
+    internal integer [],
     required tsquery,
     excluded tsquery
 );
 
 -- The words of a question, each with its weight (the rarer, the more), and how long a chunk is on average. any_word
--- matches whatever has one of them; likely, far cheaper, what can be among the best. rough: the words again, in a few
--- groups of about the same weight.
+-- matches whatever has one of them; likely, far cheaper, what can be among the best. common: that is so much that it is
+-- met soon wherever one looks. rough: the words again, in a few groups of about the same weight.
 create type loci_private.search_words as (
     words tsquery [],
     weights double precision [],
@@ -501,7 +507,8 @@ create type loci_private.search_words as (
     rough_weights double precision [],
     mean_length double precision,
     any_word tsquery,
-    likely tsquery
+    likely tsquery,
+    common boolean
 );
 -- What was found out before. Unlogged: a crash empties these tables, which costs nothing but time. No unique key on
 -- entries, so that nobody ever waits for another's transaction to store one; the newest of a key counts.
@@ -680,7 +687,8 @@ create table loci_private.memories (
     expires_at timestamptz,
     -- A newer memory says otherwise: kept as history, never recalled.
     superseded_at timestamptz,
-    superseded_by bigint references loci_private.memories (memory_id) on delete set null,
+    -- Which one, for the record. No foreign key: it would have every eviction run an UPDATE that finds nothing.
+    superseded_by bigint,
     -- Compared with its neighbours in meaning.
     compared boolean not null default false,
     unique (scope_id, slot)
@@ -692,7 +700,6 @@ where subject is not null and superseded_at is null;
 create index on loci_private.memories (scope_id, renewed_at);
 create index on loci_private.memories (scope_id, superseded_at) where superseded_at is not null;
 create index on loci_private.memories (scope_id, expires_at) where expires_at is not null;
-create index on loci_private.memories (superseded_by);
 create index on loci_private.memories (created_by);
 
 -- What a memory was derived from: rows of sources by name and key; documents, messages, memories and watched tables alike.

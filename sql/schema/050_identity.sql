@@ -62,6 +62,7 @@ create table loci.projects (
     check (visibility <> 'team' or team_id is not null)
 );
 create index on loci.projects (organization_id, team_id);
+create index projects_open on loci.projects (organization_id) where visibility = 'organization';
 
 create table loci.project_members (
     organization_id uuid not null,

@@ -76,6 +76,10 @@ create table loci_private.chunks (
     created_at timestamptz not null,
     updated_at timestamptz not null
 );
+-- The full-text arm reads the words of a thousand chunks for a question: they are kept in the row and as they are, where a
+-- page has room for them.
+alter table loci_private.chunks set (toast_tuple_target = 8160);
+alter table loci_private.chunks alter column lexemes set storage main;
 create index on loci_private.chunks (row_id, chunking_id, ordinal);
 create index on loci_private.chunks (chunking_id, organization_id);
 create index on loci_private.chunks (scope_id);

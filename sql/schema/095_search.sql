@@ -1,6 +1,6 @@
 -- What a search may find: the visible scopes and principals of who is asking, and what they narrowed it to (null: all).
--- hidden: sets of chunks that are not in use (null: there are none). required, excluded: what the text of a passage must
--- and must not match.
+-- hidden: sets of chunks that are not in use (null: there are none). internal: sources that no search returns. required,
+-- excluded: what the text of a passage must and must not match.
 create type loci_private.search_filter as (
     scopes uuid [],
     principals uuid [],
@@ -9,13 +9,14 @@ create type loci_private.search_filter as (
     since timestamptz,
     until timestamptz,
     hidden text [],
+    internal integer [],
     required tsquery,
     excluded tsquery
 );
 
 -- The words of a question, each with its weight (the rarer, the more), and how long a chunk is on average. any_word
--- matches whatever has one of them; likely, far cheaper, what can be among the best. rough: the words again, in a few
--- groups of about the same weight.
+-- matches whatever has one of them; likely, far cheaper, what can be among the best. common: that is so much that it is
+-- met soon wherever one looks. rough: the words again, in a few groups of about the same weight.
 create type loci_private.search_words as (
     words tsquery [],
     weights double precision [],
@@ -23,5 +24,6 @@ create type loci_private.search_words as (
     rough_weights double precision [],
     mean_length double precision,
     any_word tsquery,
-    likely tsquery
+    likely tsquery,
+    common boolean
 );

@@ -23,7 +23,8 @@ create table loci_private.memories (
     expires_at timestamptz,
     -- A newer memory says otherwise: kept as history, never recalled.
     superseded_at timestamptz,
-    superseded_by bigint references loci_private.memories (memory_id) on delete set null,
+    -- Which one, for the record. No foreign key: it would have every eviction run an UPDATE that finds nothing.
+    superseded_by bigint,
     -- Compared with its neighbours in meaning.
     compared boolean not null default false,
     unique (scope_id, slot)
@@ -35,7 +36,6 @@ where subject is not null and superseded_at is null;
 create index on loci_private.memories (scope_id, renewed_at);
 create index on loci_private.memories (scope_id, superseded_at) where superseded_at is not null;
 create index on loci_private.memories (scope_id, expires_at) where expires_at is not null;
-create index on loci_private.memories (superseded_by);
 create index on loci_private.memories (created_by);
 
 -- What a memory was derived from: rows of sources by name and key; documents, messages, memories and watched tables alike.

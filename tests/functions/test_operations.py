@@ -199,7 +199,7 @@ def test_jobs_are_scheduled_once(cron_db: Database) -> None:
     jobs = {row["job"]: row for row in cron_db.rows("select * from loci.jobs")}
     assert set(jobs) == {
         f"loci {job}"
-        for job in ("calls", "consolidation", "drain 1", "housekeeping", "indexes", "memories", "reconcile")
+        for job in ("calls", "consolidation", "drain 1", "housekeeping", "indexes", "memories", "reconcile", "turns")
     }
     assert jobs["loci drain 1"]["schedule"] == "*/5 * * * *"
     assert status(cron_db)["jobs"]["ok"]

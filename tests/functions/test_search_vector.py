@@ -314,6 +314,8 @@ def test_explain_search_tells_the_path_and_why(world: World, setting: Callable[[
         steps = explain(connection, "v1")
         assert ("path", "exact: compares every vector that may be found") in steps
         assert ("why", "the model has few vectors") in steps
+        setting("exact_scan_limit", "5000")
+        assert ("why", "few enough vectors to compare them all") in explain(connection, "v1")
         setting("exact_scan_limit", "0")
         steps = explain(connection, "v1", metadata='{"tenth": true}', mode="vector")
         assert ("filters", "metadata") in steps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,25 +11,6 @@ from uuid import uuid4
 import pytest
 
 from tests.gateway.fault_server import FaultServer
-
-
-@pytest.fixture(scope="session")
-def container(request: pytest.FixtureRequest) -> Any:
-    """The container that PostgreSQL runs in, or None."""
-    if request.config.getoption("--server") != "docker":
-        return None
-    import docker
-
-    return docker.from_env().containers.get(json.loads(os.environ["LOCI_TEST_DOCKER"])["container"])
-
-
-@pytest.fixture(scope="session")
-def host_address(container: Any) -> str:
-    """Address of this host as the database server sees it."""
-    if container is None:
-        return "127.0.0.1"
-    networks = container.attrs["NetworkSettings"]["Networks"].values()
-    return next(str(network["Gateway"]) for network in networks if network["Gateway"])
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +35,6 @@ def file_on_server(container: Any) -> Iterator[Callable[[str], str]]:
             Path(path).unlink(missing_ok=True)
         else:
             container.exec_run(["rm", "-f", path])
-
-
-@pytest.fixture(scope="session")
-def listen_address(host_address: str) -> str:
-    return "127.0.0.1" if host_address == "127.0.0.1" else "0.0.0.0"
 
 
 @pytest.fixture

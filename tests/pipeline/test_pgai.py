@@ -20,7 +20,7 @@ import pytest
 
 from loci_udfs.providers.base import ModelConfig, format_vector
 from loci_udfs.providers.hash import provider as hash_provider
-from tests.catalogue.test_docs import _psql, blocks_of
+from tests.catalogue.test_docs import Psql, blocks_of
 from tests.database import ROOT, Database, People, wait_until
 
 # The first test of a checkout installs pgai.
@@ -593,14 +593,15 @@ def test_the_manual(db: Database) -> None:
     blocks = [block for block in blocks_of(ROOT / "docs/from-pgai.md") if "pgai" in block.marks]
     assert len(blocks) == 5
     create, model, take_over, look, drop = blocks
-    _psql(create, db)
-    Vectorizer(db, "articles").work()
-    db.execute("insert into articles (title, body) values ('Owls', 'The owl looks on.')")
-    for block in (model, take_over):
-        _psql(block, db)
-    assert len(known(db)) == 2
-    assert "articles" in _psql(look, db)
-    _psql(drop, db)
+    with Psql(db) as psql:
+        psql.run(create)
+        Vectorizer(db, "articles").work()
+        db.execute("insert into articles (title, body) values ('Owls', 'The owl looks on.')")
+        for block in (model, take_over):
+            psql.run(block)
+        assert len(known(db)) == 2
+        assert "articles" in psql.run(look)
+        psql.run(drop)
     assert db.value("select count(*) from ai.vectorizer") == 0
     assert db.value("select count(*) from pg_trigger where tgrelid = 'articles'::regclass") == 4
     answer_queries(db)

@@ -317,10 +317,9 @@ def test_visibility_is_part_of_the_plan(explained: Explained, people: People, mo
         assert "is_visible" not in text
         assert "= ANY" in text
         assert "audience IS NULL" in text
-        # Whether anything is marked at all is asked once, and answered by an index; the vector arm asks before.
+        # Whether anything is marked at all is asked before, and answered by an index.
         assert "row_queue" not in {name for plan in plans for name in plan.scanned()}
-        if arm == KEYWORD_ARM:
-            assert found.indexes() & {"row_queue_placing", "row_queue_marking"}
+        assert not found.indexes() & {"row_queue_placing", "row_queue_marking"}
 
 
 def test_a_mark_is_looked_up_once(explained: Explained, db: Database, people: People) -> None:
@@ -354,12 +353,22 @@ def test_chunks_are_told_apart_only_while_something_is_switched(explained: Expla
 def test_counting_what_is_visible_reads_the_index_alone(
     explained: Explained, db: Database, people: People, setting: Callable[[str, str], None]
 ) -> None:
-    setting("exact_scan_limit", "1000")
+    """Who sees few chunks is told by them; else vectors are counted, unless statistics know of many more."""
     table = embeddings_table(db).split(".")[1]
-    db.execute(f"vacuum loci_private.{table}")
-    counting = only(search(explained, people.ada), "select count(*) from (select from loci_private")
-    assert counting.indexes() == {f"{table}_scope_id_idx"}
-    assert "Index Only Scan" in counting.kinds()
+    db.execute(f"vacuum loci_private.{table}, loci_private.chunks")
+    for limit, counted in (("1000", ["chunks"]), ("300", ["chunks", table])):
+        setting("exact_scan_limit", limit)
+        plans = search(explained, people.ada)
+        for name in ("chunks", table):
+            found = [
+                plan
+                for plan in plans
+                if "select count(*)" in plan.query and f"from loci_private.{name} as" in plan.query
+            ]
+            assert len(found) == (name in counted)
+            for plan in found:
+                assert plan.indexes() == {f"{name}_scope_id_idx"}
+                assert "Index Only Scan" in plan.kinds()
 
 
 def test_what_statistics_know_is_not_counted(

@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 
 from tests.database import Database, People, wait_until
 from tests.pipeline.background import background, wait_for_lock
-from tests.upgrade.test_upgrade import dump_command
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def tickets(db: Database) -> Iterator[None]:
 
 
 def dump(db: Database) -> str:
-    done = subprocess.run(dump_command(db), capture_output=True, text=True, check=True)
+    done = subprocess.run(db.pg_dump(), capture_output=True, text=True, check=True)
     assert "COPY loci_private.chunks" in done.stdout and "COPY loci_private.cache" in done.stdout
     return done.stdout
 
@@ -119,11 +118,10 @@ def place_everywhere(db: Database, user: UUID, people: People, secret: str) -> N
         conv, user, messages[1], answer, Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": secret}]),
     )  # fmt: skip
     db.execute(
-        "insert into loci_private.citations values (%s, 1, 'documents', %s, %s, %s)",
+        "insert into loci_private.citations values (%s, 1, 'documents', %s, %s)",
         answer,
         str(document),
         chunk,
-        secret,
     )
     summarise(db, conv, messages, f"It was about {secret}.", f"The user is {secret}.")
     db.execute("update loci.settings set value = '3' where name = 'condensed_memories'")
@@ -171,7 +169,7 @@ def place_everywhere(db: Database, user: UUID, people: People, secret: str) -> N
 
 TABLES = {
     "loci.documents", "loci.conversations", "loci.messages", "loci.users", "loci_private.chunks", "loci_private.source_rows",
-    "loci_private.memories", "loci_private.evicted_memories", "loci_private.turns", "loci_private.citations",
+    "loci_private.memories", "loci_private.evicted_memories", "loci_private.turns",
     "loci_private.summaries", "loci_private.cache", "loci_private.requests", "loci_private.completion_queue",
     "loci_private.row_queue", "loci_private.failures", "loci_private.call_texts", "loci_private.word_counts", "app.tickets",
 }  # fmt: skip
@@ -294,7 +292,7 @@ def test_a_row_is_nowhere_in_a_dump(db: Database, people: People, source: str) -
         "insert into loci_private.turns (conversation_id, user_id, question_id, answer_id, status, passages, begun_at) "
         "values (%s, %s, %s, %s, 'complete', %s, now())", conv, people.bob, messages[0], answer, passages,
     )  # fmt: skip
-    db.execute("insert into loci_private.citations values (%s, 1, %s, %s, 1, %s)", answer, source, key, secret)
+    db.execute("insert into loci_private.citations values (%s, 1, %s, %s, 1)", answer, source, key)
     summarise(db, conv, [messages[0], answer], f"About {secret}.", f"Bob knows {secret}.")
     with db.acting(people.bob) as connection:
         kept = one(connection, "select loci.remember('Old things are fine')")
@@ -403,17 +401,22 @@ def test_messages_memories_and_conversations(db: Database, people: People) -> No
         db.execute("update loci.settings set value = null where name = 'consolidation_removes'")
 
 
-def test_an_answer_that_is_still_to_come_is_not_taken(db: Database, people: People) -> None:
-    document = db.document(people.acme, "Sorrel")
-    conv, messages = conversation(db, people.ada, "What grows here?")
-    turn = db.value(
+def open_turn(db: Database, conv: UUID, user: UUID, question: int, shown: UUID) -> UUID:
+    """A question whose answer is still to come, with this document in the model's view."""
+    return db.value(  # type: ignore[no-any-return]
         "insert into loci_private.turns (conversation_id, user_id, question_id, status, passages, begun_at) "
         "values (%s, %s, %s, 'open', %s, now()) returning turn_id",
         conv,
-        people.ada,
-        messages[0],
-        Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": None, "chunk_id": 1}]),
+        user,
+        question,
+        Jsonb([{"number": 1, "source": "documents", "key": str(shown), "title": None, "chunk_id": 1}]),
     )
+
+
+def test_an_answer_that_is_still_to_come_is_not_taken(db: Database, people: People) -> None:
+    document = db.document(people.acme, "Sorrel")
+    conv, messages = conversation(db, people.ada, "What grows here?")
+    turn = open_turn(db, conv, people.ada, messages[0], document)
     forget_source(db, "documents", document)
     with db.acting(people.ada) as connection, pytest.raises(psycopg.Error) as refused:
         connection.execute("select loci.finish_turn(%s, 'Sorrel [1]')", (turn,))
@@ -562,14 +565,7 @@ def test_what_is_derived_meanwhile_goes_too(db: Database, people: People) -> Non
 def test_an_answer_that_comes_at_this_moment_goes_too(db: Database, people: People) -> None:
     document = db.document(people.acme, "Burdock")
     conv, messages = conversation(db, people.ada, "What else grows here?")
-    turn = db.value(
-        "insert into loci_private.turns (conversation_id, user_id, question_id, status, passages, begun_at) "
-        "values (%s, %s, %s, 'open', %s, now()) returning turn_id",
-        conv,
-        people.ada,
-        messages[0],
-        Jsonb([{"number": 1, "source": "documents", "key": str(document), "title": None, "chunk_id": 1}]),
-    )
+    turn = open_turn(db, conv, people.ada, messages[0], document)
     with db.connect() as writer:
         writer.execute("begin")
         writer.execute("select loci.act_as(%s)", (people.ada,))

@@ -29,6 +29,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as use_seed
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -298,6 +299,8 @@ class House:
         self.keys: dict[tuple[str, str], str] = {}
         # What happened, and how often.
         self.done: Counter[str] = Counter()
+        # What was found to be wrong.
+        self.noticed: list[str] = []
         for name in MODELS[1:]:
             db.execute("select loci.add_embedding_model(%s, provider => 'hash', dimensions => 64)", name)
         db.execute(SCHEMA)
@@ -994,6 +997,13 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def everybody_looks(self) -> None:
+        try:
+            self.look()
+        except AssertionError as error:
+            house.noticed.append(str(error))
+            raise
+
+    def look(self) -> None:
         house.steps += 1
         users: list[UUID | None] = [*sorted(self.model.users), None]
         questions = {user: self.question() for user in users}
@@ -1189,8 +1199,8 @@ FAULTS = {
     ),
     "words find less": (
         replaced(
-            "where x.lexemes @@",
-            "where mod(length(x.content), 2) = 0 and x.lexemes @@",
+            "where %s and x.chunk_id <> all",
+            "where mod(length(x.content), 2) = 0 and %s and x.chunk_id <> all",
             name="loci_private.keyword_candidates",
         ),
         "one arm only|MISSING|rows of",
@@ -1205,5 +1215,7 @@ def test_the_model_notices(new_database: Callable[..., Database], fault: str) ->
     statement, said = FAULTS[fault]
     with closing(House(new_database())) as lived_in:
         lived_in.db.execute(statement)
-        with pytest.raises(AssertionError, match=said):
+        # The same steps are tried once more, and then what drains did in between may differ.
+        with pytest.raises((AssertionError, Flaky)):
             live(lived_in, 600, 1)
+    assert any(re.search(said, text) for text in lived_in.noticed)

@@ -23,7 +23,7 @@ from testcontainers.core.container import DockerContainer, ExecConfig
 RUN_LABEL = "loci.test.run"
 JWT_KEY = "a key for tests that is longer than 32 bytes"
 # Nothing here outlives its test: no write has to reach a disk.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {"max_connections": "200", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 def run_labels() -> dict[str, str]:

@@ -21,6 +21,7 @@ parts = st.fixed_dictionaries(
         "question": words,
         "summary": st.none() | words,
         "memories": st.lists(words, max_size=6),
+        "actions": st.lists(words, max_size=6),
         "passages": st.lists(
             st.fixed_dictionaries({"title": st.none() | words, "source": st.just("notes"), "content": words}),
             max_size=6,
@@ -72,6 +73,7 @@ def example(**changes: Any) -> dict[str, Any]:
         "question": "Why?",
         "summary": "They met.",
         "memories": ["Ann is tall.", "Bob is not."],
+        "actions": ["Tea was ordered.", "Milk was not."],
         "passages": [{"title": f"Title {n}", "source": "notes", "content": f"Passage {n}."} for n in range(1, 6)],
         "recent": [
             {"role": "user" if n % 2 else "assistant", "content": f"Said {n} " + "and on " * 30} for n in range(6)
@@ -84,7 +86,8 @@ def test_everything_that_fits_is_there_in_its_order() -> None:
     found = assemble(example(), 10_000, TOKENIZER)
     system = found["messages"][0]["content"]
     places = [
-        system.index(text) for text in ("You answer.", "Ann is tall.", "Bob", "They met.", "[1] Title 1", "[5] Title 5")
+        system.index(text)
+        for text in ("You answer.", "Ann is tall.", "Bob", "Tea was", "Milk", "They met.", "[1] Title 1", "[5] Title 5")
     ]
     assert places == sorted(places)
     assert [message["content"][:6] for message in found["messages"][1:-1]] == [f"Said {n}" for n in range(6)]
@@ -99,13 +102,13 @@ def test_what_goes_first() -> None:
             found = assemble(example(), budget, TOKENIZER)
         except LociError:
             break
-        for kind in ("summary", "passages", "memories", "recent"):
+        for kind in ("summary", "passages", "memories", "actions", "recent"):
             if found[kind] < before[kind]:
                 gone.append((kind, found[kind]))
         before = found
     # At the end only the question and the prompt are left; the summary was the first to go.
     assert gone[0] == ("summary", False)
-    assert (before["recent"], before["passages"], before["memories"]) == (0, 0, 0)
+    assert (before["recent"], before["passages"], before["memories"], before["actions"]) == (0, 0, 0, 0)
     first = {kind: next(n for n, (what, _) in enumerate(gone) if what == kind) for kind in ("passages", "recent")}
     assert first["passages"] < first["recent"]
 

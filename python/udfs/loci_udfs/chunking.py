@@ -100,15 +100,6 @@ def iter_split(
     return _chunks(text, chunk_tokens, overlap_tokens, tokenizer.count, cuts)
 
 
-def split_document(
-    document: Document, *, chunk_tokens: int = 400, overlap_tokens: int = 50, tokenizer: Tokenizer
-) -> list[Chunk]:
-    """All chunks of iter_split_document()."""
-    return list(
-        iter_split_document(document, chunk_tokens=chunk_tokens, overlap_tokens=overlap_tokens, tokenizer=tokenizer)
-    )
-
-
 def iter_split_document(
     document: Document, *, chunk_tokens: int = 400, overlap_tokens: int = 50, tokenizer: Tokenizer
 ) -> Iterator[Chunk]:

@@ -1,8 +1,8 @@
 """The messages of one request to a chat model, within a budget of tokens.
 
 What is always there: the system prompt and the question. The rest is taken by priority, best first, until the budget is
-used up: the last exchange, the three best passages, what else was said lately, memories, further passages, the summary of
-what was said before. Nothing is cut in the middle.
+used up: the last exchange, the three best passages, what became of proposed actions, what else was said lately, memories,
+further passages, the summary of what was said before. Nothing is cut in the middle.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _PER_REQUEST = 3
 # So many passages come before older messages do.
 _FIRST_PASSAGES = 3
 _LAST_EXCHANGE = 2
-_TAG = re.compile(r"<(?=\s*/?\s*(?:memories|summary|passages)\b)", re.IGNORECASE)
+# Where pieces seem to be too much by so many tokens, the whole is counted.
+_INEXACT = 32
+_TAG = re.compile(r"<(?=\s*/?\s*(?:memories|actions|summary|passages)\b)", re.IGNORECASE)
 _NUMBERS = r"\s*\d{1,3}\s*(?:[,;]\s*\d{1,3}\s*)*\]"
 _MARK = re.compile(rf"\[(?={_NUMBERS})")
 _CITATION = re.compile(rf"[ \t]*\[{_NUMBERS}")
@@ -35,6 +37,7 @@ class _Chosen:
     recent: int = 0
     passages: int = 0
     memories: int = 0
+    actions: int = 0
     summary: int = 0
     full: set[str] = field(default_factory=set)
 
@@ -42,7 +45,8 @@ class _Chosen:
 def assemble(parts: dict[str, Any], budget: int, tokenizer: Tokenizer) -> dict[str, Any]:
     """Messages of a request, at most `budget` tokens in all.
 
-    parts: system and question (text); summary (text or null); memories (list of text, best first); passages (list of
+    parts: system and question (text); summary (text or null); memories (list of text, best first); actions (list of
+    text, oldest first: what became of what was proposed); passages (list of
     {title, source, content}, best first); recent (list of {role, content}, oldest first).
     Returns messages ({role, content} each), tokens, and how many memories, passages and recent messages are in, and
     whether the summary is. Passages are numbered from 1 in their order. Raises LC704 where system prompt and question
@@ -50,7 +54,11 @@ def assemble(parts: dict[str, Any], budget: int, tokenizer: Tokenizer) -> dict[s
     """
     parts = {**parts, "recent": [_as_said(message) for message in parts["recent"]]}
     everything = _Chosen(
-        len(parts["recent"]), len(parts["passages"]), len(parts["memories"]), 1 if parts["summary"] else 0
+        len(parts["recent"]),
+        len(parts["passages"]),
+        len(parts["memories"]),
+        len(parts["actions"]),
+        1 if parts["summary"] else 0,
     )
     found = _assembled(parts, everything, tokenizer)
     if found["tokens"] <= budget:
@@ -70,13 +78,16 @@ def assemble(parts: dict[str, Any], budget: int, tokenizer: Tokenizer) -> dict[s
         # Neither older messages nor worse passages, if one before them does not fit.
         if kind in chosen.full:
             continue
-        more = _cost(parts, chosen, kind, tokenizer)
-        if tokens + more > budget:
+        tokens_then = tokens + _cost(parts, chosen, kind, tokenizer)
+        _change(chosen, kind, 1)
+        if budget < tokens_then <= budget + _INEXACT:
+            tokens_then = _assembled(parts, chosen, tokenizer)["tokens"]
+        if tokens_then > budget:
+            _change(chosen, kind, -1)
             chosen.full.add(kind)
         else:
-            _change(chosen, kind, 1)
             taken.append(kind)
-            tokens += more
+            tokens = tokens_then
     found = _assembled(parts, chosen, tokenizer)
     while found["tokens"] > budget:
         _change(chosen, taken.pop(), -1)
@@ -92,6 +103,7 @@ def _assembled(parts: dict[str, Any], chosen: _Chosen, tokenizer: Tokenizer) -> 
         "recent": chosen.recent,
         "passages": chosen.passages,
         "memories": chosen.memories,
+        "actions": chosen.actions,
         "summary": bool(chosen.summary),
     }
 
@@ -100,6 +112,7 @@ def _by_priority(parts: dict[str, Any]) -> Iterator[str]:
     recent, passages = len(parts["recent"]), len(parts["passages"])
     yield from ["recent"] * min(recent, _LAST_EXCHANGE)
     yield from ["passages"] * min(passages, _FIRST_PASSAGES)
+    yield from ["actions"] * len(parts["actions"])
     yield from ["recent"] * (recent - _LAST_EXCHANGE)
     yield from ["memories"] * len(parts["memories"])
     yield from ["passages"] * (passages - _FIRST_PASSAGES)
@@ -120,6 +133,8 @@ def _cost(parts: dict[str, Any], chosen: _Chosen, kind: str, tokenizer: Tokenize
         piece = "\n\n" + _passage(number + 1, parts["passages"][number])
     elif kind == "memories":
         piece = "\n" + _memory(parts["memories"][number])
+    elif kind == "actions":
+        piece = "\n" + _memory(parts["actions"][-number - 1])
     else:
         piece = parts["summary"]
     if number == 0:
@@ -131,6 +146,9 @@ def _messages(parts: dict[str, Any], chosen: _Chosen) -> list[dict[str, str]]:
     system = [parts["system"]]
     if chosen.memories:
         system.append(_block("memories", map(_memory, parts["memories"][: chosen.memories])))
+    if chosen.actions:
+        # The latest, where there is not room for all.
+        system.append(_block("actions", map(_memory, parts["actions"][len(parts["actions"]) - chosen.actions :])))
     if chosen.summary:
         system.append(_block("summary", [parts["summary"]]))
     if chosen.passages:

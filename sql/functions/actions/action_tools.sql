@@ -9,10 +9,16 @@ as $$
             'function', jsonb_build_object('name', a.name, 'description', a.description, 'parameters', a.parameters)
         ) order by a.name
     ), '[]')
-    from loci_private.usable_actions(loci.current_user_id(), action_tools.organization_id) as a
-    where pg_has_role(session_user, 'loci_proposer', 'member')
-        -- What can only be refused is not offered.
-        and a.pin = loci_private.function_pin(a.function)
+    from (
+        select u.*
+        from loci_private.usable_actions(loci.current_user_id(), action_tools.organization_id) as u
+        where pg_has_role(session_user, 'loci_proposer', 'member')
+            -- What can only be refused is not offered.
+            and u.pin = loci_private.function_pin(u.function)
+        order by u.name
+        -- As many as a request may have.
+        limit 128
+    ) as a
 $$;
 comment on function loci_private.action_tools(uuid) is
 'What a model is offered in the name of the current user, as tools of a request; none to logins that are no loci_proposer.';

@@ -17,14 +17,7 @@ begin
     end if;
     perform loci_private.check_decider();
     -- Whoever confirms at the same time waits here, and then finds what came of it.
-    select p.* into v_proposal
-    from loci_private.proposals as p
-    where p.proposal_id = confirm_step.proposal_id and p.user_id = loci.current_user_id()
-    for update;
-    if not found then
-        raise exception 'there is no proposal % of yours', confirm_step.proposal_id
-            using errcode = 'LC740', hint = 'select proposal_id, status, summary from loci.proposals lists them.';
-    end if;
+    v_proposal := loci_private.own_proposal(confirm_step.proposal_id);
     v_status := loci.proposal_status(v_proposal.status, v_proposal.expires_at);
     select a.* into v_action
     from loci_private.usable_actions(v_proposal.user_id, v_proposal.organization_id) as a

@@ -9,7 +9,8 @@ declare
     v_most integer := loci.setting('proposals_a_turn')::integer;
     v_call record;
 begin
-    select c.organization_id into v_organization
+    -- The same that the tools were offered for.
+    select coalesce(c.organization_id, loci_private.organization_of(c.user_id)) into v_organization
     from loci.conversations as c
     where c.conversation_id = propose_calls.conversation_id and c.user_id = loci.current_user_id();
     if not found or jsonb_typeof(tool_calls) is distinct from 'array' then

@@ -8,14 +8,7 @@ declare
     v_proposal loci_private.proposals;
 begin
     perform loci_private.check_decider();
-    select p.* into v_proposal
-    from loci_private.proposals as p
-    where p.proposal_id = reject.proposal_id and p.user_id = loci.current_user_id()
-    for update;
-    if not found then
-        raise exception 'there is no proposal % of yours', reject.proposal_id
-            using errcode = 'LC740', hint = 'select proposal_id, status, summary from loci.proposals lists them.';
-    end if;
+    v_proposal := loci_private.own_proposal(reject.proposal_id);
     if v_proposal.status = 'confirmed' then
         raise exception 'the proposal was confirmed, and has run'
             using errcode = 'LC742', detail = format('By "%s" at %s.', v_proposal.decided_by, v_proposal.decided_at),

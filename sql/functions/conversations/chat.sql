@@ -39,6 +39,7 @@ begin
     chat.message_id := loci_private.store_answer(
         v_turn, v_result ->> 'content', v_status, (v_result #>> '{usage,tokens_out}')::integer
     );
+    perform loci_private.propose_calls(v_turn.turn_id, v_conversation.conversation_id, v_result -> 'tool_calls');
     chat.reply := v_result ->> 'content';
     chat.usage := v_result -> 'usage'
         || jsonb_build_object('model', v_result -> 'model', 'fallback', v_result -> 'fallback', 'call_id', v_result -> 'call_id');

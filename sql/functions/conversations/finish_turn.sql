@@ -3,6 +3,7 @@ create or replace function loci.finish_turn(
     reply text,
     usage jsonb default '{}',
     status text default 'complete',
+    tool_calls jsonb default '[]',
     out message_id bigint,
     out citations jsonb,
     out confidence real,
@@ -19,7 +20,12 @@ begin
         raise exception 'a turn cannot end as "%"', coalesce(left(finish_turn.status, 100), 'null')
             using errcode = 'LC706', hint = 'complete; cancelled: the client went away; failed: the model did not answer.';
     end if;
-    if finish_turn.status = 'complete' and (finish_turn.reply is null or finish_turn.reply !~ '\S') then
+    if jsonb_typeof(finish_turn.tool_calls) is distinct from 'array' then
+        raise exception 'tool_calls are a JSON array' using errcode = 'LC712', hint = 'As the gateway has them: [{id, type, function}].';
+    end if;
+    if finish_turn.status = 'complete' and jsonb_array_length(finish_turn.tool_calls) = 0
+        and (finish_turn.reply is null or finish_turn.reply !~ '\S')
+    then
         raise exception 'a complete answer says something'
             using errcode = 'LC709', hint = 'Where there is none, the status is failed or cancelled.';
     end if;
@@ -35,6 +41,10 @@ begin
             v_turn, finish_turn.reply, finish_turn.status,
             case when v_usage ->> 'completion_tokens' ~ '^\d{1,9}$' then (v_usage ->> 'completion_tokens')::integer end
         );
+        -- What a model has not said to the end it has not proposed.
+        if finish_turn.status = 'complete' then
+            perform loci_private.propose_calls(v_turn.turn_id, v_turn.conversation_id, finish_turn.tool_calls);
+        end if;
         -- Last, because no rollback takes it back.
         perform loci_private.settle_turn(v_turn, finish_turn.reply, v_usage, finish_turn.status);
     elsif v_turn.status = finish_turn.status and (
@@ -51,7 +61,7 @@ begin
     from loci.citations(finish_turn.message_id) as c;
     finish_turn.proposals := loci_private.turn_proposals(v_turn.turn_id);
 end $$;
-comment on function loci.finish_turn(uuid, text, jsonb, text) is
-'Store the answer of a turn with the passages it cites, and enter what it used. usage: prompt_tokens, completion_tokens, cost_usd, latency_ms, as the gateway said; sqlstate of a failure. status: complete, cancelled or failed; what was produced until then is kept. The same again changes nothing. LC706 to LC709, LC711.';
-revoke execute on function loci.finish_turn(uuid, text, jsonb, text) from public;
-grant execute on function loci.finish_turn(uuid, text, jsonb, text) to loci_app, loci_admin;
+comment on function loci.finish_turn(uuid, text, jsonb, text, jsonb) is
+'Store the answer of a turn with the passages it cites, and enter what it used. usage: prompt_tokens, completion_tokens, cost_usd, latency_ms, as the gateway said; sqlstate of a failure. status: complete, cancelled or failed; what was produced until then is kept. tool_calls: as the gateway has them; they become proposals. The same again changes nothing. LC706 to LC709, LC711, LC712.';
+revoke execute on function loci.finish_turn(uuid, text, jsonb, text, jsonb) from public;
+grant execute on function loci.finish_turn(uuid, text, jsonb, text, jsonb) to loci_app, loci_admin;

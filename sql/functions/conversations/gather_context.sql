@@ -13,6 +13,10 @@ declare
     v_memories jsonb;
     v_recent jsonb;
     v_context jsonb;
+    -- A proposal belongs to a conversation.
+    v_tools jsonb := case
+        when gather_context.conversation_id is null then '[]' else loci_private.action_tools(gather_context.organization_id)
+    end;
 begin
     if gather_context.options ? 'scopes' then
         v_scopes := array(select s.s::uuid from jsonb_array_elements_text(gather_context.options -> 'scopes') as s (s));
@@ -54,11 +58,16 @@ begin
     ) as l;
     v_context := loci_private.assemble_context(
         jsonb_build_object(
-            'system', loci_private.system_prompt(gather_context.organization_id, v_passages is not null),
+            'system', loci_private.system_prompt(
+                gather_context.organization_id, v_passages is not null, jsonb_array_length(v_tools) > 0
+            ),
             'question', gather_context.query,
             'summary', (
                 select s.summary from loci_private.summaries as s where s.conversation_id = gather_context.conversation_id
             ),
+            'actions', coalesce((
+                select jsonb_agg(a.line) from loci_private.action_results(gather_context.conversation_id) as a (line)
+            ), '[]'),
             'memories', coalesce(v_memories, '[]'), 'passages', coalesce(v_passages, '[]'), 'recent', coalesce(v_recent, '[]')
         ),
         gather_context.max_tokens, loci.setting('chat_tokenizer')
@@ -66,7 +75,7 @@ begin
     if v_context ? 'error' then
         perform loci_private.raise_error(v_context -> 'error');
     end if;
-    return v_context || jsonb_build_object('passages', coalesce((
+    return v_context || jsonb_build_object('tools', v_tools, 'passages', coalesce((
         select jsonb_agg(p.p - '{content,title}'::text[] || jsonb_build_object('number', p.n) order by p.n)
         from jsonb_array_elements(v_passages) with ordinality as p (p, n)
         where p.n <= (v_context ->> 'passages')::integer

@@ -8,7 +8,7 @@ declare
     v_value jsonb;
 begin
     if options is null then
-        return '{}';
+        return '{}'::jsonb;
     end if;
     if jsonb_typeof(options) <> 'object' then
         raise exception 'options of a turn are a JSON object'

@@ -3,7 +3,11 @@ returns jsonb
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select jsonb_build_object(
+    -- Not stripped of nulls as a whole: a parameter's default may be one.
+    select case
+        when nullif(turn_request.context -> 'tools', '[]') is null then '{}'
+        else jsonb_build_object('tools', turn_request.context -> 'tools')
+    end || jsonb_build_object(
         'messages', turn_request.context -> 'messages',
         'purpose', case when turn_request.conversation_id is null then 'ask' else 'chat' end,
         'traceparent', turn_request.options -> 'traceparent'

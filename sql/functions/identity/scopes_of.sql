@@ -17,22 +17,24 @@ begin
             from loci.organization_members as m
             where m.user_id = scopes_of.user_id
             union all
-            select p.project_id
-            from loci.organization_members as m
-            join loci.projects as p on p.organization_id = m.organization_id
-            where m.user_id = scopes_of.user_id
-                and (
-                    p.visibility = 'organization'
-                    or (
-                        p.visibility = 'team'
-                        and exists (
-                            select from loci.team_members as t where t.team_id = p.team_id and t.user_id = m.user_id
-                        )
-                    )
-                    or exists (
-                        select from loci.project_members as x where x.project_id = p.project_id and x.user_id = m.user_id
-                    )
-                )
+            -- Each by an index of its own: an organization may have thousands of projects that this user does not see.
+            (
+                select p.project_id
+                from loci.organization_members as m
+                join loci.projects as p on p.organization_id = m.organization_id
+                where m.user_id = scopes_of.user_id and p.visibility = 'organization'
+                union
+                select p.project_id
+                from loci.organization_members as m
+                join loci.team_members as t on t.organization_id = m.organization_id and t.user_id = m.user_id
+                join loci.projects as p on p.organization_id = t.organization_id and p.team_id = t.team_id
+                where m.user_id = scopes_of.user_id and p.visibility = 'team'
+                union
+                select x.project_id
+                from loci.organization_members as m
+                join loci.project_members as x on x.organization_id = m.organization_id and x.user_id = m.user_id
+                where m.user_id = scopes_of.user_id
+            )
         ) as s
         order by s.scope_id
     );

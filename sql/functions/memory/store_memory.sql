@@ -37,14 +37,20 @@ begin
     end if;
     -- Two who remember the same at the same time: the second finds what the first has written.
     perform pg_advisory_xact_lock(hashtextextended(store_memory.scope_id::text || encode(v_hash, 'hex'), 1));
-    update loci_private.memories as m
-    set mentions = m.mentions + 1, renewed_at = v_now, importance = greatest(m.importance, store_memory.importance),
-        metadata = m.metadata || store_memory.metadata, subject = coalesce(store_memory.subject, m.subject),
-        stated = m.stated or store_memory.stated,
-        expires_at = case when m.expires_at is null or v_expires is null then null else greatest(m.expires_at, v_expires) end
+    -- Looked for first: an UPDATE that finds nothing would fire the triggers all the same.
+    select m.memory_id into v_memory
+    from loci_private.memories as m
     where m.scope_id = store_memory.scope_id and m.memory_type = store_memory.type and m.content_hash = v_hash
         and m.audience is not distinct from store_memory.audience and m.superseded_at is null
-    returning m.memory_id into v_memory;
+    for no key update;
+    if found then
+        update loci_private.memories as m
+        set mentions = m.mentions + 1, renewed_at = v_now, importance = greatest(m.importance, store_memory.importance),
+            metadata = m.metadata || store_memory.metadata, subject = coalesce(store_memory.subject, m.subject),
+            stated = m.stated or store_memory.stated,
+            expires_at = case when m.expires_at is null or v_expires is null then null else greatest(m.expires_at, v_expires) end
+        where m.memory_id = v_memory;
+    end if;
     while v_memory is null loop
         v_slot := loci_private.free_slot(store_memory.scope_id, v_capacity);
         insert into loci_private.memories (

@@ -76,7 +76,7 @@ insert into loci.settings (name, kind, default_value, minimum, maximum, descript
 ('recall_recency_weight', 'real', '0.15', 0, 100, 'Weight of recency in loci.recall().'),
 ('recall_importance_weight', 'real', '0.15', 0, 100, 'Weight of importance in loci.recall().'),
 ('recall_half_life_days', 'real', '30', 0.001, 36500, 'After this many days a memory counts half as recent.'),
-('proposal_seconds', 'integer', '3600', 1, 31536000, 'A proposal that was not decided expires after this, unless its action says otherwise.'),
+('proposal_seconds', 'integer', '3600', 1, 31536000, 'A proposal that is not decided expires after this, if its action says nothing else.'),
 ('max_open_proposals', 'integer', '100', 1, 10000, 'Proposals that may wait for one user''s decision.'),
 ('proposals_a_turn', 'integer', '16', 1, 1000, 'Proposals that one answer of a model may make.'),
 ('action_max_bytes', 'integer', '16384', 16, 1048576, 'Longest arguments of a proposal.'),

@@ -19,10 +19,10 @@ where f.stage = 'complete' or s.source_id is not null
 union all
 select
     'retrying',
-    'split',
-    s.name,
+    q.stage,
+    q.source,
     q.key,
-    null,
+    q.model,
     q.attempts,
     q.last_error ->> 'sqlstate',
     q.last_error ->> 'message',
@@ -30,44 +30,21 @@ select
     q.enqueued_at,
     nullif(q.available_at, '-infinity'),
     q.last_error ->> 'hint'
-from loci_private.row_queue as q
-join loci_private.sources as s on s.source_id = q.source_id
-where q.last_error is not null
-union all
-select
-    'retrying',
-    'embed',
-    s.name,
-    r.key,
-    m.name,
-    q.attempts,
-    q.last_error ->> 'sqlstate',
-    q.last_error ->> 'message',
-    q.last_error ->> 'detail',
-    q.enqueued_at,
-    nullif(q.available_at, '-infinity'),
-    q.last_error ->> 'hint'
-from loci_private.embed_queue as q
-join loci_private.chunks as c on c.chunk_id = q.chunk_id
-join loci_private.source_rows as r on r.row_id = c.row_id
-join loci_private.sources as s on s.source_id = r.source_id
-join loci.embedding_models as m on m.model_id = q.model_id
-where q.last_error is not null
-union all
-select
-    'retrying',
-    'complete',
-    null,
-    q.request_id::text,
-    null,
-    q.attempts,
-    q.last_error ->> 'sqlstate',
-    q.last_error ->> 'message',
-    q.last_error ->> 'detail',
-    q.enqueued_at,
-    nullif(q.available_at, '-infinity'),
-    q.last_error ->> 'hint'
-from loci_private.completion_queue as q
+from (
+    select 'split' as stage, s.name as source, r.key, null as model, r.attempts, r.last_error, r.enqueued_at, r.available_at
+    from loci_private.row_queue as r
+    join loci_private.sources as s on s.source_id = r.source_id
+    union all
+    select 'embed', s.name, r.key, m.name, e.attempts, e.last_error, e.enqueued_at, e.available_at
+    from loci_private.embed_queue as e
+    join loci_private.chunks as c on c.chunk_id = e.chunk_id
+    join loci_private.source_rows as r on r.row_id = c.row_id
+    join loci_private.sources as s on s.source_id = r.source_id
+    join loci.embedding_models as m on m.model_id = e.model_id
+    union all
+    select 'complete', null, c.request_id::text, null, c.attempts, c.last_error, c.enqueued_at, c.available_at
+    from loci_private.completion_queue as c
+) as q
 where q.last_error is not null
 union all
 select

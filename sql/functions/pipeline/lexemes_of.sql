@@ -2,7 +2,7 @@ create or replace function loci_private.lexemes_of(config regconfig, context tex
 returns tsvector
 language sql immutable parallel safe
 as $$
-    -- Content first and without a label: loci_private.word_score_sql() counts on both.
+    -- Content first and without a label: loci_private.word_score() counts on both.
     select loci_private.terms(config, content)
         operator(pg_catalog.||) pg_catalog.setweight(loci_private.terms(config, coalesce(context, '')), 'C')
 $$;

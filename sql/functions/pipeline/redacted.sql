@@ -7,10 +7,7 @@ declare
     v_patterns jsonb;
 begin
     select jsonb_agg(distinct p.pattern) into v_patterns
-    from (
-        select distinct loci_private.organization_of(s.scope_id) as organization_id
-        from unnest(redacted.scopes) as s (scope_id)
-    ) as o
+    from unnest(loci_private.organizations_of(redacted.scopes)) as o (organization_id)
     cross join lateral loci_private.redaction_of(o.organization_id) as r
     cross join lateral jsonb_array_elements(r.patterns) as p (pattern);
     return case when v_patterns is null then redacted.texts else loci_private.redact_texts(redacted.texts, v_patterns) end;

@@ -11,7 +11,7 @@ as $$
             else 'and true'
         end
         -- Memories are recalled, never searched.
-        || ' and x.source_id <> all(array(select s.source_id from loci_private.sources as s where s.internal))'
+        || ' and x.source_id <> all(($1).internal)'
         || case when filter.sources is not null then ' and x.source_id = any(($1).sources)' else '' end
         || case when filter.metadata is not null or filter.since is not null or filter.until is not null then
             ' and exists (select from loci_private.source_rows as r where r.row_id = x.row_id'

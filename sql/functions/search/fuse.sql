@@ -41,71 +41,77 @@ declare
     v_found bigint;
 begin
     loop
-        execute format(
-            'with by_vector as (
-                select c.chunk_id, m.n as model, row_number() over (partition by m.n order by c.distance, c.chunk_id) as place
-                from unnest($1) with ordinality as m (model_id, n)
-                cross join lateral loci_private.vector_candidates(m.model_id, ($2)[m.n]::public.halfvec, $4, $6, $7) as c
-            ), by_words as (
-                select w.chunk_id, row_number() over (order by w.rank desc, w.chunk_id) as place
-                from loci_private.keyword_candidates($3, $4, $1, $2, $6, $7) as w
-            ), pool as materialized (
-                select coalesce(v.chunk_id, w.chunk_id) as chunk_id, min(v.place) as vector_rank, min(w.place) as keyword_rank
-                from by_vector as v
-                full join by_words as w on w.chunk_id = v.chunk_id
-                group by coalesce(v.chunk_id, w.chunk_id)
-                -- No more than there are; the planner is to know that they are few.
-                limit $7 * (1 + cardinality($1))
-            -- Whatever one arm found, the other one judges as well.
-            ), judged as materialized (
-                select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
-                    sha256(convert_to(lower(regexp_replace(concat_ws('' '', c.context, c.content), ''[[:space:]]+'', '' '', ''g'')), ''UTF8'')) as told
-                from pool as p
-                join loci_private.chunks as c on c.chunk_id = p.chunk_id
-                left join lateral (%1$s) as n on true
-                left join lateral (%2$s) as s on true
-            ), scaled as (
-                select j.*,
-                    -- From the best down to the fiftieth, whatever k is; two models have nothing to say about each other.
-                    (j.similarity - min(j.similarity) filter (where j.vector_rank <= 50) over m)
-                    / nullif(max(j.similarity) over m - min(j.similarity) filter (where j.vector_rank <= 50) over m, 0) as meaning,
-                    j.words / nullif(max(j.words) over (), 0) as word
-                from judged as j
-                window m as (partition by j.model)
-            ), scored as (
-                select s.*,
-                    case
-                        -- No vector yet, or no words in the question: the other arm speaks for both.
-                        when s.similarity is null or $8 = 0 then coalesce(s.word, 0)
-                        when ($3).any_word is null or $9 = 0 then coalesce(s.meaning, 1)
-                        else ($8 * coalesce(s.meaning, 1) + $9 * coalesce(s.word, 0)) / ($8 + $9)
-                    end as score
-                from scaled as s
-            ), told as (
-                -- The same text again, but for capitals and white space, is one passage. Signs matter: -5 is not 5.
-                select distinct on (s.told) s.* from scored as s order by s.told, s.score desc, s.chunk_id
-            ), neighbours as (
-                select t.*, case when $5 then t.ordinal - row_number() over (partition by t.row_id order by t.ordinal) else t.chunk_id end as stretch
-                from (select t.* from told as t order by t.score desc, t.chunk_id limit $11) as t
-            ), passages as (
-                select distinct on (b.row_id, b.stretch) b.*,
-                    array_agg(b.chunk_id) over (
-                        partition by b.row_id, b.stretch order by b.ordinal rows between unbounded preceding and unbounded following
-                    ) as chunks
-                from neighbours as b
-                order by b.row_id, b.stretch, b.score desc, b.chunk_id
-            ), best as (
-                select p.* from passages as p order by p.score desc, p.chunk_id limit $10
-            )
-            select coalesce(jsonb_agg(to_jsonb(b) order by b.score desc, b.chunk_id), ''[]'') as best, count(*) as passages,
-                (select count(t.told) from told as t) as told,
-                (select greatest(count(p.vector_rank), count(p.keyword_rank)) from pool as p) as found
-            from best as b',
-            loci_private.similarity_sql(fuse.models, 'p.chunk_id', '$2'),
-            loci_private.word_score_sql('c.lexemes', '$3')
-        ) into v_best, v_passages, v_told, v_found using
-            fuse.models, fuse.vectors, fuse.words, fuse.filter, fuse.merge, fuse.min_similarity, v_want,
-            v_vector_weight, v_keyword_weight, fuse.k, v_near;
+        with by_vector as (
+            select c.chunk_id, m.n as model, row_number() over (partition by m.n order by c.distance, c.chunk_id) as place
+            from unnest(fuse.models) with ordinality as m (model_id, n)
+            cross join lateral loci_private.vector_candidates(
+                m.model_id, fuse.vectors[m.n]::public.halfvec, fuse.filter, fuse.min_similarity, v_want
+            ) as c
+        ), by_words as (
+            select w.chunk_id, row_number() over (order by w.rank desc, w.chunk_id) as place
+            from loci_private.keyword_candidates(
+                fuse.words, fuse.filter, fuse.models, fuse.vectors, fuse.min_similarity, v_want
+            ) as w
+        ), pool as materialized (
+            select coalesce(v.chunk_id, w.chunk_id) as chunk_id, min(v.place) as vector_rank, min(w.place) as keyword_rank
+            from by_vector as v
+            full join by_words as w on w.chunk_id = v.chunk_id
+            group by coalesce(v.chunk_id, w.chunk_id)
+            -- No more than there are; the planner is to know that they are few.
+            limit v_want * (1 + cardinality(fuse.models))
+        -- Whatever one arm found, the other one judges as well.
+        ), judged as materialized (
+            select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
+                -- One space is left as it is: most text has no other white space, and is read through without a match.
+                sha256(convert_to(lower(regexp_replace(
+                    concat_ws(' ', c.context, c.content),
+                    '[[:space:]]{2,}|[\t-\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]', ' ', 'g'
+                )), 'UTF8')) as told
+            from pool as p
+            join loci_private.chunks as c on c.chunk_id = p.chunk_id
+            left join loci_private.similarities(
+                fuse.models, fuse.vectors, array(select o.chunk_id from pool as o)
+            ) as n on n.chunk_id = p.chunk_id
+            cross join lateral loci_private.word_score(c.lexemes, fuse.words) as s
+        ), scaled as (
+            select j.*,
+                -- From the best down to the fiftieth, whatever k is; two models have nothing to say about each other.
+                (j.similarity - min(j.similarity) filter (where j.vector_rank <= 50) over m)
+                / nullif(max(j.similarity) over m - min(j.similarity) filter (where j.vector_rank <= 50) over m, 0) as meaning,
+                j.words / nullif(max(j.words) over (), 0) as word
+            from judged as j
+            window m as (partition by j.model)
+        ), scored as (
+            select s.*,
+                case
+                    -- No vector yet, or no words in the question: the other arm speaks for both.
+                    when s.similarity is null or v_vector_weight = 0 then coalesce(s.word, 0)
+                    when (fuse.words).any_word is null or v_keyword_weight = 0 then coalesce(s.meaning, 1)
+                    else (v_vector_weight * coalesce(s.meaning, 1) + v_keyword_weight * coalesce(s.word, 0))
+                        / (v_vector_weight + v_keyword_weight)
+                end as score
+            from scaled as s
+        ), told as (
+            -- The same text again, but for capitals and white space, is one passage. Signs matter: -5 is not 5.
+            select distinct on (s.told) s.* from scored as s order by s.told, s.score desc, s.chunk_id
+        ), neighbours as (
+            select t.*, case when fuse.merge then t.ordinal - row_number() over (partition by t.row_id order by t.ordinal) else t.chunk_id end as stretch
+            from (select t.* from told as t order by t.score desc, t.chunk_id limit v_near) as t
+        ), passages as (
+            select distinct on (b.row_id, b.stretch) b.*,
+                array_agg(b.chunk_id) over (
+                    partition by b.row_id, b.stretch order by b.ordinal rows between unbounded preceding and unbounded following
+                ) as chunks
+            from neighbours as b
+            order by b.row_id, b.stretch, b.score desc, b.chunk_id
+        ), best as (
+            select p.* from passages as p order by p.score desc, p.chunk_id limit fuse.k
+        )
+        select coalesce(jsonb_agg(to_jsonb(b) order by b.score desc, b.chunk_id), '[]') as best, count(*) as passages,
+            (select count(t.told) from told as t) as told,
+            (select greatest(count(p.vector_rank), count(p.keyword_rank)) from pool as p) as found
+        into v_best, v_passages, v_told, v_found
+        from best as b;
         -- Copies and neighbours took the place of others.
         exit when v_passages >= fuse.k or (v_found < v_want and v_told <= v_near) or v_want >= 20000;
         v_want := 4 * v_want;

@@ -11,7 +11,7 @@ begin
     return (
         select array_agg(k.chunking_id || '/' || coalesce(o.organization_id::text, ''))
         from (
-            select loci_private.organization_of(s.scope_id) as organization_id from unnest(hidden_sets.scopes) as s (scope_id)
+            select o.organization_id from unnest(loci_private.organizations_of(hidden_sets.scopes)) as o (organization_id)
             union
             select null
         ) as o

@@ -13,13 +13,7 @@ begin
     end if;
     return coalesce((
         select array_agg(distinct a.active_model)
-        from (
-            select distinct case s.kind
-                when 'user' then loci_private.organization_of(s.scope_id) else s.organization_id
-            end as organization_id
-            from loci_private.scopes as s
-            where s.scope_id = any(models_of.scopes)
-        ) as o
+        from unnest(loci_private.organizations_of(models_of.scopes)) as o (organization_id)
         cross join lateral loci_private.assignment_of(o.organization_id) as a
         where a.active_model is not null
     ), '{}');

@@ -21,6 +21,8 @@ returns table (
 )
 language plpgsql stable parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Planned once a session. What depends on who asks is put together and planned anew where it is asked.
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -6,7 +6,8 @@ language plpgsql stable parallel restricted
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_scopes uuid[] := loci.visible_scopes();
+    v_user constant uuid := loci.current_user_id();
+    v_scopes uuid[] := loci_private.scopes_of(v_user);
     v_sources integer[];
     v_unknown text;
 begin
@@ -27,8 +28,8 @@ begin
         v_scopes := array(select v from unnest(v_scopes) as v where v = any(search_filter.scopes));
     end if;
     return row(
-        v_scopes, loci.current_principals(), v_sources, search_filter.metadata, search_filter.since, search_filter.until,
-        loci_private.hidden_sets(v_scopes), null, null
+        v_scopes, loci_private.principals_of(v_user), v_sources, search_filter.metadata, search_filter.since, search_filter.until,
+        loci_private.hidden_sets(v_scopes), array(select s.source_id from loci_private.sources as s where s.internal), null, null
     )::loci_private.search_filter;
 end $$;
 comment on function loci_private.search_filter(uuid [], text [], jsonb, timestamptz, timestamptz) is

@@ -28,6 +28,8 @@ returns table (
 )
 language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Planned once a session. What depends on who asks is put together and planned anew where it is asked.
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict error
 declare
@@ -116,7 +118,7 @@ begin
                 coalesce(v_models, '{}'), v_vectors, v_words,
                 row(
                     v_filter.scopes, v_filter.principals, v_filter.sources, v_filter.metadata, v_filter.since, v_filter.until,
-                    loci_private.hidden_sets(v_scopes), v_filter.required, v_filter.excluded
+                    loci_private.hidden_sets(v_scopes), v_filter.internal, v_filter.required, v_filter.excluded
                 )::loci_private.search_filter,
                 v_k, search_text.min_similarity, search_text.merge
             ) as f

@@ -9,32 +9,21 @@ create or replace function loci.search_vector(
     until timestamptz default null,
     model text default null
 )
-returns table (
-    source text,
-    key text,
-    chunk_id bigint,
-    ordinal integer,
-    content text,
-    title text,
-    scope_id uuid,
-    metadata jsonb,
-    score real,
-    similarity real,
-    vector_rank integer,
-    keyword_rank integer
-)
-language sql volatile parallel unsafe security definer
+returns setof loci.passage
+language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select *
+begin
+    return query
+    select p.*
     from loci_private.nearest(
         search_vector.query, search_vector.k, search_vector.min_similarity,
         loci_private.search_filter(
             search_vector.scopes, search_vector.sources, search_vector.metadata, search_vector.since, search_vector.until
         ),
         search_vector.model
-    )
-$$;
+    ) as p;
+end $$;
 comment on function loci.search_vector(
     public.halfvec, integer, double precision, uuid [], text [], jsonb, timestamptz, timestamptz, text
 ) is

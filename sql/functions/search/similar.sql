@@ -9,29 +9,18 @@ create or replace function loci.similar(
     since timestamptz default null,
     until timestamptz default null
 )
-returns table (
-    source text,
-    key text,
-    chunk_id bigint,
-    ordinal integer,
-    content text,
-    title text,
-    scope_id uuid,
-    metadata jsonb,
-    score real,
-    similarity real,
-    vector_rank integer,
-    keyword_rank integer
-)
-language sql volatile parallel unsafe security definer
+returns setof loci.passage
+language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select *
+begin
+    return query
+    select p.*
     from loci_private.similar_rows(
         "similar".source, "similar".key, "similar".k, "similar".min_similarity,
         loci_private.search_filter("similar".scopes, "similar".sources, "similar".metadata, "similar".since, "similar".until)
-    )
-$$;
+    ) as p;
+end $$;
 comment on function loci.similar(
     text, text, integer, double precision, uuid [], text [], jsonb, timestamptz, timestamptz
 ) is

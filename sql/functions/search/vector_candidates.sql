@@ -27,8 +27,7 @@ declare
     v_ids bigint[];
     v_distances float8[];
 begin
-    select r.* into v_route
-    from loci_private.vector_route(vector_candidates.model_id, vector_candidates.filter, vector_candidates.want) as r;
+    v_route := loci_private.vector_route(vector_candidates.model_id, vector_candidates.filter, vector_candidates.want);
     if v_route.path = 'index' then
         perform set_config('hnsw.ef_search', v_route.ef_search::text, true),
             set_config('hnsw.max_scan_tuples', v_route.max_scan_tuples::text, true),
@@ -44,16 +43,16 @@ begin
         ) into v_ids, v_distances
         using vector_candidates.filter, vector_candidates.vector, v_route.candidates;
         perform set_config('enable_sort', 'on', true);
-    end if;
-    -- The index scan gives up after hnsw.max_scan_tuples; what is visible must still be found.
-    if v_route.path = 'index' and coalesce(cardinality(v_ids), 0) >= v_route.candidates then
-        return query
-        select n.chunk_id, n.distance
-        from unnest(v_ids, v_distances) as n (chunk_id, distance)
-        where vector_candidates.min_similarity is null or 1 - n.distance >= vector_candidates.min_similarity
-        order by n.distance, n.chunk_id
-        limit vector_candidates.want;
-        return;
+        -- The index scan gives up after hnsw.max_scan_tuples; what is visible must still be found.
+        if cardinality(v_ids) >= v_route.candidates then
+            return query
+            select n.chunk_id, n.distance
+            from unnest(v_ids, v_distances) as n (chunk_id, distance)
+            where vector_candidates.min_similarity is null or 1 - n.distance >= vector_candidates.min_similarity
+            order by n.distance, n.chunk_id
+            limit vector_candidates.want;
+            return;
+        end if;
     end if;
     return query execute format(
         'select s.chunk_id, s.distance

@@ -30,18 +30,17 @@ declare
 begin
     path := 'exact';
     counted := false;
-    select m.quantization = 'binary',
-        exists (select from pg_index as i join pg_class as x on x.oid = i.indexrelid
-            where i.indrelid = c.oid and i.indisvalid and x.relname = v_table || '_hnsw'),
+    select m.quantization = 'binary', i.indisvalid,
         case
             when c.relpages > 0 then c.reltuples::float8 / c.relpages
             else 8000.0 / (m.dimensions * 2 + 100)
         end * pg_relation_size(c.oid) / 8192
     into v_binary, v_index, total
     from loci.embedding_models as m
-    join pg_class as c on c.relname = v_table and c.relnamespace = 'loci_private'::regnamespace
+    join pg_class as c on c.oid = to_regclass(format('loci_private.%I', v_table))
+    left join pg_index as i on i.indexrelid = to_regclass(format('loci_private.%I', v_table || '_hnsw')) and i.indrelid = c.oid
     where m.model_id = vector_route.model_id;
-    if not v_index then
+    if v_index is not true then
         reason := 'the model has no index';
         return;
     end if;
@@ -56,6 +55,13 @@ begin
     if total <= exact_limit then
         reason := 'the model has few vectors';
         visible := total;
+        return;
+    end if;
+
+    -- There are no more vectors than chunks.
+    visible := loci_private.few_chunks((filter).scopes);
+    if visible is not null then
+        reason := 'few enough vectors to compare them all';
         return;
     end if;
 
@@ -81,7 +87,7 @@ begin
     where s.schemaname = 'loci_private' and s.tablename = v_table and s.attname = 'audience';
     v_estimate := coalesce(v_share * v_unrestricted * total, 0);
     visible := v_estimate;
-    if visible <= 2 * exact_limit then
+    if visible <= 1.5 * exact_limit then
         counted := true;
         visible := loci_private.count_vectors(
             v_table,
@@ -117,5 +123,5 @@ begin
     max_scan_tuples := least(2000000000, greatest(20000, 5.0 * candidates * total / visible));
 end $$;
 comment on function loci_private.vector_route(integer, loci_private.search_filter, integer) is
-'How to find the nearest vectors of a model: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else estimated.';
+'How to find the nearest vectors of a model: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else about so many.';
 revoke execute on function loci_private.vector_route(integer, loci_private.search_filter, integer) from public;

@@ -48,6 +48,10 @@ begin
         from others as a
         join others as b on b.n > a.n
         where b.n <= 4
+    ), together as (
+        select o.n, o.total, string_agg(o.quoted, ' & ') over w as words, o.total * exp(sum(ln(o.chunks / o.total)) over w) as expected
+        from others as o
+        window w as (order by o.n)
     ), groups as (
         select string_agg(g.quoted, ' | ')::tsquery as words, sum(g.weight) as weight, g.tile
         from (select r.quoted, r.weight, ntile(3) over (order by r.place) as tile from rarest as r) as g
@@ -60,19 +64,25 @@ begin
         (select array_agg(g.weight order by g.tile) from groups as g),
         (select t.mean_length from total as t),
         (select string_agg(r.quoted, ' | ') from rarest as r)::tsquery,
-        coalesce(
-            (
-                select string_agg(l.text, ' | ')
-                from (
-                    select r.quoted from rarest as r where r.so_far <= weigh_words.most or r.total <= weigh_words.most
-                    union all
-                    select p.pair from pairs as p where p.rare
-                ) as l (text)
-            ),
-            (select p.pair from pairs as p where p.n = 1),
-            (select r.quoted from rarest as r where r.place = 1)
-        )::tsquery
-    into v_words;
+        coalesce(l.words, t.words, (select r.quoted from rarest as r where r.place = 1))::tsquery,
+        l.words is null and t.words is not null and t.common
+    into v_words
+    from (
+        select string_agg(f.text, ' | ') as words
+        from (
+            select r.quoted from rarest as r where r.so_far <= weigh_words.most or r.total <= weigh_words.most
+            union all
+            select p.pair from pairs as p where p.rare
+        ) as f (text)
+    ) as l
+    -- Where even pairs are common: as many words at once as are together in a fourth of all, or at least in enough.
+    left join lateral (
+        select g.words, g.expected >= g.total / 4 as common
+        from together as g
+        where g.n = 2 or (g.n > 2 and (g.expected >= g.total / 4 or g.expected >= weigh_words.most))
+        order by g.expected >= g.total / 4 desc, g.n desc
+        limit 1
+    ) as t on true;
     return v_words;
 end $$;
 comment on function loci_private.weigh_words(text [], uuid [], integer) is

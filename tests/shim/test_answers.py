@@ -264,7 +264,7 @@ def test_openapi_says_what_there_is(client: Client, only_shim: Shim) -> None:
     from loci_shim.app import make_app
     from loci_shim.settings import Settings
 
-    app = make_app(Settings("", "", "http://127.0.0.1:9/v1"))
+    app = make_app(Settings("", "http://127.0.0.1:9/v1"))
     served = {
         (route.path.replace(":uuid", ""), method.lower())  # type: ignore[attr-defined]
         for route in app.routes

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.gateway.conftest import container, host_address, listen_address  # noqa: F401
 from tests.gateway.test_litellm import MASTER_KEY, Proxy, litellm, proxy  # noqa: F401
 from tests.shim.conftest import Client, World, data_of, text_of
 

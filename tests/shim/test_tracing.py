@@ -21,7 +21,7 @@ def test_a_request_is_a_span_of_its_callers_trace() -> None:
     trace.set_tracer_provider(provider)
     with tracing("POST", {"traceparent": TRACE, "tracestate": "a=b"}) as here:
         here.turn_id = "7"
-        sent = here.outgoing()
+        sent = here.outgoing
     (span,) = spans.get_finished_spans()
     assert span.name == "POST" and span.parent is not None and span.attributes is not None
     assert f"{span.parent.span_id:016x}" == TRACE.split("-")[2] and span.attributes["loci.turn_id"] == "7"
@@ -31,4 +31,4 @@ def test_a_request_is_a_span_of_its_callers_trace() -> None:
 
 def test_without_a_span_the_trace_goes_on() -> None:
     with tracing("POST", {"traceparent": TRACE}) as here:
-        assert here.trace_id == TRACE.split("-")[1] and here.traceparent != TRACE
+        assert here.trace_id == TRACE.split("-")[1] and here.outgoing["traceparent"] != TRACE

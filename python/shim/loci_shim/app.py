@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -23,29 +24,34 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from loci_shim.database import Database, Statement
+from loci_shim.database import Database, Statement, login
 from loci_shim.logs import log, tracing
 from loci_shim.problems import Problem, problem_of
 from loci_shim.settings import Settings
 from loci_shim.turn import Turn
-from loci_shim.wire import Answer, completion, openai_event, own_event
+from loci_shim.wire import Answer, openai_chunks, openai_completion, own_events
 
 _NEW: Statement = ("insert into loci.conversations default values returning conversation_id", ())
 _EARLIER = (
     "insert into loci.messages (conversation_id, role, content) select %s, m.role, m.content "
     "from unnest(%s::text[], %s::text[]) with ordinality as m (role, content, n) order by m.n returning conversation_id"
 )
-_BEGIN = "select t.turn_id, t.request, %s::uuid as conversation_id from loci.begin_turn(%s, %s, %s) as t"
+_BEGIN = (
+    "select t.turn_id, t.request, c.id as conversation_id, loci.current_user_id() as user_id "
+    "from (values (%s::uuid)) as c (id), loci.begin_turn(c.id, %s, %s) as t"
+)
 
 
 class Shim:
     """Stateless: what it holds are open streams."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self._settings = settings
         pool = (settings.shim_connections, settings.shim_connection_seconds)
-        self.turns, self.decisions = Database(settings.turns_dsn, *pool), Database(settings.decisions_dsn, *pool)
-        self.gateway = openai.AsyncOpenAI(
+        self._turns = Database(settings.turns_dsn, *pool)
+        self._decisions = Database(settings.decisions_dsn, *pool) if settings.decisions_dsn else None
+        self._databases = [self._turns, self._decisions] if self._decisions else [self._turns]
+        self._gateway = openai.AsyncOpenAI(
             base_url=settings.gateway_url, api_key=settings.gateway_key, max_retries=0,
             http_client=openai.DefaultAsyncHttpxClient(
                 follow_redirects=False, trust_env=False, timeout=openai.Timeout(settings.shim_turn_seconds, connect=10)
@@ -55,114 +61,123 @@ class Shim:
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        await self.turns.open()
-        await self.decisions.open()
-        log("started", gateway=self.settings.gateway_url)
+        for database in self._databases:
+            await database.open()
+        log("started", gateway=self._settings.gateway_url)
         yield
         # Streams are over; what they have produced may still be on its way into the database.
         if self._running:
             await asyncio.wait(set(self._running))
-        await self.turns.close()
-        await self.decisions.close()
-        await self.gateway.close()
+        for database in self._databases:
+            await database.close()
+        await self._gateway.close()
         log("stopped")
 
-    async def _begin(self, request: Request, conversation: Any, content: str, options: Any, *first: Statement) -> Turn:
-        trace, token = request.state.trace, _token(request)
-        if not isinstance(options, dict):
-            raise Problem("LC710", "options of a turn are a JSON object")
-        options = Jsonb({**options, "traceparent": trace.traceparent})
-        async with asyncio.timeout(self.settings.shim_database_seconds):
-            begin = (_BEGIN, (conversation, conversation, content, options))
-            user, row = await self.turns.run(token, *first, begin)
-        trace.turn_id = str(row["turn_id"])
-        turn = Turn(self.settings, self.turns, self.gateway, trace, token, user, row["turn_id"], row["request"])
-        request.state.conversation = row["conversation_id"]
+    async def _begin(
+        self,
+        request: Request,
+        conversation: Any,
+        content: str,
+        *first: Statement,
+        options: dict[str, Any] | None = None,
+    ) -> Turn:
+        trace = request.state.trace
+        given = Jsonb({**(options or {}), "traceparent": trace.outgoing["traceparent"]})
+        async with asyncio.timeout(self._settings.shim_database_seconds):
+            begun = await self._turns.run(login(_token(request)), *first, (_BEGIN, (conversation, content, given)))
+        turn = Turn(self._settings, self._turns, self._gateway, trace, begun)
+        trace.turn_id = str(turn.id)
         task = asyncio.create_task(turn.run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return turn
 
     async def conversations(self, request: Request) -> Response:
-        _, row = await self.turns.run(_token(request), _NEW)
+        row = await self._turns.run(login(_token(request)), _NEW)
         return JSONResponse({"conversation_id": str(row["conversation_id"])}, 201)
 
-    async def messages(self, request: Request) -> Any:
+    async def messages(self, request: Request) -> Response:
         if "last-event-id" in request.headers:
             # A client that reconnects by itself. The question is not asked again; 204 tells it to stop.
             return Response(status_code=204)
         body = await self._body(request)
-        conversation: UUID = request.path_params["conversation"]
-        turn = await self._begin(request, conversation, _text(body.get("content")), body.get("options") or {})
-        return Answer(self.settings, turn, conversation, own_event if body.get("stream") else None)
+        options = body.get("options")
+        if not isinstance(options, dict | None):
+            raise Problem("LC710", "options of a turn are a JSON object")
+        turn = await self._begin(
+            request, request.path_params["conversation"], _text(body.get("content")), options=options
+        )
+        return Answer(self._settings, turn, own_events(turn) if body.get("stream") else None)
 
-    async def completions(self, request: Request) -> Any:
+    async def completions(self, request: Request) -> Response:
         body = await self._body(request)
         if body.get("tools") or body.get("functions") or body.get("n") not in (None, 1) or body.get("response_format"):
             raise Problem("22023", "tools, formats and the number of answers are not the client's to choose")
         *earlier, (role, content) = _said(body.get("messages"))
         if role != "user":
             raise Problem("22023", "the last message is not a user's")
-        given = request.headers.get("x-loci-conversation")
-        if given:
+        if given := request.headers.get("x-loci-conversation"):
             try:
-                turn = await self._begin(request, UUID(given), content, {})
+                conversation = UUID(given)
             except ValueError:
                 raise Problem("LC702", "there is no such conversation of yours") from None
+            turn = await self._begin(request, conversation, content)
         else:
             columns = [list(column) for column in zip(*earlier, strict=True)]
             first = (_NEW, (_EARLIER, (..., *columns))) if earlier else (_NEW,)
-            turn = await self._begin(request, ..., content, {}, *first)
-        conversation = request.state.conversation
-        usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        format = openai_event(usage, conversation) if body.get("stream") else None
-        return Answer(self.settings, turn, conversation, format, completion(turn))
+            turn = await self._begin(request, ..., content, *first)
+        options = body.get("stream_options")
+        usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        return Answer(
+            self._settings, turn, openai_chunks(turn, usage) if body.get("stream") else None, openai_completion(turn)
+        )
+
+    async def _decide(self, request: Request, statement: Statement) -> dict[str, Any]:
+        if self._decisions is None:
+            raise Problem("LC800", "nothing is decided here")
+        async with asyncio.timeout(self._settings.shim_database_seconds):
+            return await self._decisions.run(login(_token(request)), statement)
 
     async def confirm(self, request: Request) -> Response:
-        token = _token(request)
-        async with asyncio.timeout(self.settings.shim_database_seconds):
-            sql = "select status, result, error, ran from loci.confirm(%s)"
-            _, row = await self.decisions.run(token, (sql, (request.path_params["proposal"],)))
+        sql: Statement = "select status, result, error, ran from loci.confirm(%s)", (request.path_params["proposal"],)
+        row = await self._decide(request, sql)
         if error := row["error"]:
             # What was raised for people to read, and no error of a table that the user knows nothing of.
-            known = str(error.get("sqlstate")).startswith(("LC", "P0001"))
-            row["error"] = {
-                "code": error.get("sqlstate"),
-                "title": error.get("message") if known else "the action failed",
-            }
+            code = str(error.get("sqlstate"))
+            known = code.startswith(("LC", "P0001"))
+            row["error"] = {"code": code, "title": error.get("message") if known else "the action failed"}
         return JSONResponse(row)
 
     async def reject(self, request: Request) -> Response:
-        token, body = _token(request), await self._body(request, empty=True)
+        body = await self._body(request, empty=True)
         reason = None if body.get("reason") is None else _text(body["reason"])
-        sql = "select loci.reject(%s, %s) as rejected"
-        return JSONResponse((await self.decisions.run(token, (sql, (request.path_params["proposal"], reason))))[1])
+        sql: Statement = "select loci.reject(%s, %s) as rejected", (request.path_params["proposal"], reason)
+        return JSONResponse(await self._decide(request, sql))
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def ready(self, _: Request) -> Response:
-        await asyncio.gather(self.turns.ready(), self.decisions.ready())
+        await asyncio.gather(*(database.ready() for database in self._databases))
         return JSONResponse({"status": "ok"})
 
     async def openapi(self, _: Request) -> Response:
         return FileResponse(Path(__file__).with_name("openapi.json"), media_type="application/json")
 
     async def _body(self, request: Request, *, empty: bool = False) -> dict[str, Any]:
+        """Of somebody with a token; not longer, and not slower, than allowed."""
         _token(request)
         data = bytearray()
         try:
-            async with asyncio.timeout(self.settings.shim_stall_seconds):
+            async with asyncio.timeout(self._settings.shim_stall_seconds):
                 async for piece in request.stream():
                     data += piece
-                    if len(data) > self.settings.shim_max_body_bytes:
+                    if len(data) > self._settings.shim_max_body_bytes:
                         raise Problem("54000", "the request is too large")
         except TimeoutError:
             raise Problem("57014", "the request came too slowly", status=408) from None
-        if empty and not data:
-            return {}
         try:
-            body = json.loads(data)
+            body = {} if empty and not data else json.loads(data)
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
@@ -181,7 +196,7 @@ def _text(value: Any) -> str:
     """What a user says: a string, or OpenAI's list of text parts."""
     if isinstance(value, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in value):
         value = "\n".join(str(part.get("text", "")) for part in value)
-    if not isinstance(value, str) or "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not isinstance(value, str) or not re.fullmatch("[^\0\ud800-\udfff]*", value):
         raise Problem("22023", "a message is text")
     return value
 
@@ -227,8 +242,7 @@ class Edge:
             except Exception as error:
                 problem = problem_of(error)
                 if problem.status == 500 or status:
-                    logged = {} if isinstance(error, Problem) else {"fault": type(error).__name__}
-                    log("error", trace, level="error", code=problem.code, **logged)
+                    log("error", trace, level=logging.ERROR, code=problem.code, fault=type(error).__name__)
                 if not status:
                     await problem.response()(scope, receive, sending)
             finally:
@@ -240,9 +254,8 @@ class Edge:
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = Problem(
-        "02000" if error.status_code == 404 else "22023", error.detail, status=error.status_code
-    ).response()
+    code = "02000" if error.status_code == 404 else "22023"
+    response = Problem(code, error.detail, status=error.status_code).response()
     response.headers.update(error.headers or {})
     return response
 

@@ -1,4 +1,4 @@
-"""Statements in the name of the user whose token a request carries."""
+"""Transactions in the name of one user."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 Connection = psycopg.AsyncConnection[DictRow]
-_WARMING: tuple[LiteralString, ...] = ("select loci.login('a.b.c')", "select loci.extract_json('{}')")
 Statement = tuple[LiteralString, Sequence[Any]]
+_WARMING: tuple[LiteralString, ...] = ("select loci.login('a.b.c')", "select loci.extract_json('{}')")
+
+
+def login(token: str) -> Statement:
+    return "select loci.login(%s)", (token,)
+
+
+def act_as(user: UUID) -> Statement:
+    """To end what a user began whose token was checked then. It may have expired since."""
+    return "select loci.act_as(%s)", (user,)
 
 
 class Database:
-    """A pool of one login. Nothing of a user outlives the transaction: loci.login() ends with it."""
+    """A pool of one login. Nothing of a user outlives the transaction: who it is ends with it."""
 
     def __init__(self, dsn: str, size: int, wait: float) -> None:
         self._pool = AsyncConnectionPool(
@@ -28,42 +37,32 @@ class Database:
             check=AsyncConnectionPool.check_connection, reconnect_timeout=5,
             kwargs={"row_factory": dict_row, "application_name": "loci shim"},
         )  # fmt: skip
-
-    async def open(self) -> None:
-        await self._pool.open()
-
-    async def close(self) -> None:
-        await self._pool.close()
+        self.open, self.close = self._pool.open, self._pool.close
 
     async def ready(self) -> None:
         async with self._pool.connection(timeout=2) as connection:
             await connection.execute("select 1")
 
-    async def run(self, token: str, *statements: Statement, user: UUID | None = None) -> tuple[UUID, dict[str, Any]]:
-        """One transaction: log in, run the statements. The user, and the first row of the last statement.
+    async def run(self, who: Statement, *statements: Statement) -> dict[str, Any]:
+        """One transaction, sent as one message where it can be. The first row of the last statement.
 
-        A parameter ... stands for the first value of the row before. user: who it was when the token was checked; the
-        token may have expired since, and what was begun with it is still theirs to end.
+        A parameter ... stands for the first value that the statement before returned, which is waited for.
         """
-        try:
-            return await self._run(("select loci.login(%s) as who", (token,)), *statements)
-        except psycopg.Error as error:
-            if user is None or error.sqlstate != "LC113":
-                raise
-        return await self._run(("select loci.act_as(%s) as who", (user,)), *statements)
-
-    async def _run(self, login: Statement, *statements: Statement) -> tuple[UUID, dict[str, Any]]:
-        async with self._pool.connection() as connection:
-            found = await (await connection.execute(*login)).fetchone()
-            assert found is not None
-            user: UUID = found["who"]
+        # Where one statement fails, the server skips those after it.
+        async with self._pool.connection() as connection, connection.pipeline():
+            cursor = await connection.execute(*who)
             for sql, parameters in statements:
-                before = next(iter(found.values()), None)
-                given = [before if each is ... else each for each in parameters]
-                cursor = await connection.execute(sql, given)
-                found = await cursor.fetchone() if cursor.description else found
-                assert found is not None
-        return user, found
+                if ... in parameters:
+                    before = next(iter(_row(await cursor.fetchone()).values()))
+                    parameters = [before if each is ... else each for each in parameters]
+                cursor = await connection.execute(sql, parameters)
+            await connection.commit()
+        return _row(await cursor.fetchone())
+
+
+def _row(row: DictRow | None) -> DictRow:
+    assert row is not None
+    return row
 
 
 async def _warm(connection: Connection) -> None:

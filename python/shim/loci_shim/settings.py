@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from typing import Any
 class Settings:
     """Each field is LOCI_<NAME> of the environment, or the content of the file that LOCI_<NAME>_FILE names.
 
-    turns_dsn: a login with loci_app and loci_proposer. decisions_dsn: another, with loci_app and loci_approver.
-    gateway_url: ends in /v1. Numbers: bytes, seconds, or how many at a time.
+    turns_dsn: a login with loci_app and loci_proposer. decisions_dsn: another, with loci_app and loci_approver; empty: nothing
+    is decided here. gateway_url: ends in /v1. Numbers: bytes, seconds, or how many at a time.
     """
 
     turns_dsn: str = field(repr=False)
-    decisions_dsn: str = field(repr=False)
     gateway_url: str
+    decisions_dsn: str = field(default="", repr=False)
     gateway_key: str = field(default="none", repr=False)
     shim_host: str = "127.0.0.1"
     shim_port: int = 8080
@@ -35,7 +35,7 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Raises ValueError where something is missing or no number."""
+        """Raises ValueError where something is missing or no number, OSError where a file cannot be read."""
         found: dict[str, Any] = {}
         for each in fields(cls):
             name = f"LOCI_{each.name.upper()}"
@@ -47,6 +47,6 @@ class Settings:
                     found[each.name] = {"int": int, "float": float}.get(str(each.type), str)(value)
                 except ValueError:
                     raise ValueError(f"{name} is no number") from None
-            elif each.name in ("turns_dsn", "decisions_dsn", "gateway_url"):
+            elif each.default is MISSING:
                 raise ValueError(f"{name} is not set")
         return cls(**found)

@@ -137,6 +137,8 @@ class World:
         given = {
             "LOCI_TURNS_DSN": self.db.dsn_as(self.agent), "LOCI_DECISIONS_DSN": self.db.dsn_as(self.desk),
             "LOCI_GATEWAY_URL": self.server.base_url, "LOCI_GATEWAY_KEY": KEY,
+            # Each new connection costs processor time, which the tests have better use for.
+            "LOCI_SHIM_CONNECTIONS": "4",
         }  # fmt: skip
         more = {f"LOCI_{name.upper()}": str(value) for name, value in environment.items()}
         return Shim(self._folder / f"{uuid4()}.log", given | more)

@@ -215,46 +215,6 @@ def test_openai_errors(official: openai.OpenAI, client: Client, world: World) ->
     assert failed.value.code == "LC402" and "/srv" not in str(failed.value)
 
 
-# --- proposals ---------------------------------------------------------------------------------------------------------------
-
-
-def test_proposals_are_decided(client: Client, world: World) -> None:
-    db = world.db
-    db.execute("create table if not exists public.orders (item text, ordered_by text default current_user)")
-    db.execute(f'grant insert, select on public.orders to "{world.desk}"')
-    db.execute(
-        "create or replace function public.place_order(arguments jsonb) returns jsonb language sql begin atomic "
-        "insert into public.orders (item) values (arguments ->> 'item') returning jsonb_build_object('item', item); end"
-    )
-    db.execute(
-        "select loci.register_action('place_order', 'Order something.', "
-        """'{"type": "object", "properties": {"item": {"type": "string"}}}', 'public.place_order(jsonb)')"""
-    )
-
-    def proposed(item: str) -> str:
-        with db.acting(world.people.ada, world.agent) as connection:
-            row = connection.execute(
-                "select loci.propose('place_order', jsonb_build_object('item', %s::text)) as id", (item,)
-            ).fetchone()
-        assert row is not None
-        return f"/v1/proposals/{row['id']}"
-
-    http, tea, crane = client.shim.http, proposed("tea"), proposed("crane")
-    assert http.post(f"{tea}/confirm", headers=world.headers(world.people.bob)).status_code == 404
-    first = http.post(f"{tea}/confirm", headers=world.headers())
-    assert first.json() == {"status": "confirmed", "result": {"item": "tea"}, "error": None, "ran": True}
-    assert http.post(f"{tea}/confirm", headers=world.headers()).json()["ran"] is False
-    refused = http.post(f"{crane}/reject", json={"reason": "too large"}, headers=world.headers())
-    assert refused.json() == {"rejected": True}
-    again = http.post(f"{crane}/confirm", headers=world.headers())
-    assert (again.status_code, again.json()["code"]) == (409, "LC742")
-    assert db.rows("select item, ordered_by from public.orders") == [{"item": "tea", "ordered_by": world.desk}]
-    lost = proposed("nothing")
-    db.execute("alter table public.orders add constraint secret_rule check (item <> 'nothing')")
-    failed = http.post(f"{lost}/confirm", headers=world.headers()).json()
-    assert failed["status"] == "failed" and failed["error"] == {"code": "23514", "title": "the action failed"}
-
-
 # --- about the server -------------------------------------------------------------------------------------------------------
 
 

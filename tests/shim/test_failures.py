@@ -136,6 +136,8 @@ def test_a_gateway_that_breaks_off(client: Client, world: World, end: Behaviour)
         (faults.streams(), "LC511", 502),
         (faults.streams(" \n"), "LC511", 502),
         (faults.body(b"data: nonsense\n\n", content_type="text/event-stream"), "LC407", 502),
+        (faults.body(b"data: [1]\n\n", content_type="text/event-stream"), "LC407", 502),
+        (faults.body(b'data: {"choices": "x"}\n\n', content_type="text/event-stream"), "LC407", 502),
     ],
 )
 def test_a_gateway_that_refuses(client: Client, world: World, behaviour: Behaviour, code: str, status: int) -> None:

@@ -47,9 +47,9 @@ class Shim:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        pool = (settings.shim_connections, settings.shim_connection_seconds)
-        self._turns = Database(settings.turns_dsn, *pool)
-        self._decisions = Database(settings.decisions_dsn, *pool) if settings.decisions_dsn else None
+        most, wait = settings.shim_connections, settings.shim_connection_seconds
+        self._turns = Database(settings.turns_dsn, most, most, wait)
+        self._decisions = Database(settings.decisions_dsn, 1, most, wait) if settings.decisions_dsn else None
         self._databases = [self._turns, self._decisions] if self._decisions else [self._turns]
         self._gateway = openai.AsyncOpenAI(
             base_url=settings.gateway_url, api_key=settings.gateway_key, max_retries=0,

@@ -28,9 +28,10 @@ def act_as(user: UUID) -> Statement:
 class Database:
     """A pool of one login. Nothing of a user outlives the transaction: who it is ends with it."""
 
-    def __init__(self, dsn: str, size: int, wait: float) -> None:
+    def __init__(self, dsn: str, least: int, most: int, wait: float) -> None:
+        """least, most: connections. wait: seconds for one."""
         self._pool = AsyncConnectionPool(
-            dsn, connection_class=Connection, min_size=size, max_size=size, open=False, timeout=wait, max_waiting=1000,
+            dsn, connection_class=Connection, min_size=least, max_size=most, open=False, timeout=wait, max_waiting=1000,
             # A backend's first turn loads what the others have: it is done before anybody waits for it, and seldom again.
             configure=_warm, max_lifetime=6 * 3600, num_workers=2,
             # A server that was restarted has left dead connections behind.

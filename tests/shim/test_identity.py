@@ -82,6 +82,20 @@ def test_a_token_that_expires_while_the_model_speaks(client: Client, world: Worl
     assert world.answered(conversation, "complete") == "Before, and after."
 
 
+def test_keys_that_change_while_the_model_speaks(client: Client, world: World, gate: threading.Event) -> None:
+    world.server.then(faults.streams("Before, ", gate, "and after."))
+    conversation = world.conversation()
+    with client.streaming(conversation) as events:
+        next(events)
+        world.use_key(SECRET + ", another one")
+        try:
+            gate.set()
+            assert [event.event for event in events][-1] == "done"
+        finally:
+            world.use_key(SECRET)
+    assert world.answered(conversation, "complete") == "Before, and after."
+
+
 def test_conversations_of_others_are_unknown(client: Client, world: World) -> None:
     conversation = world.conversation()
     answer = client.ask(conversation, user=world.people.bob)

@@ -24,7 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from loci_shim.database import Database, Statement, login
+from loci_shim.database import Database, Statement
 from loci_shim.logs import log, tracing
 from loci_shim.problems import Problem, problem_of
 from loci_shim.settings import Settings
@@ -81,11 +81,11 @@ class Shim:
         *first: Statement,
         options: dict[str, Any] | None = None,
     ) -> Turn:
-        trace = request.state.trace
+        trace, token = request.state.trace, _token(request)
         given = Jsonb({**(options or {}), "traceparent": trace.outgoing["traceparent"]})
         async with asyncio.timeout(self._settings.shim_database_seconds):
-            begun = await self._turns.run(login(_token(request)), *first, (_BEGIN, (conversation, content, given)))
-        turn = Turn(self._settings, self._turns, self._gateway, trace, begun)
+            begun = await self._turns.run(token, *first, (_BEGIN, (conversation, content, given)))
+        turn = Turn(self._settings, self._turns, self._gateway, trace, token, begun)
         trace.turn_id = str(turn.id)
         task = asyncio.create_task(turn.run())
         self._running.add(task)
@@ -93,7 +93,7 @@ class Shim:
         return turn
 
     async def conversations(self, request: Request) -> Response:
-        row = await self._turns.run(login(_token(request)), _NEW)
+        row = await self._turns.run(_token(request), _NEW)
         return JSONResponse({"conversation_id": str(row["conversation_id"])}, 201)
 
     async def messages(self, request: Request) -> Response:
@@ -136,7 +136,7 @@ class Shim:
         if self._decisions is None:
             raise Problem("LC800", "nothing is decided here")
         async with asyncio.timeout(self._settings.shim_database_seconds):
-            return await self._decisions.run(login(_token(request)), statement)
+            return await self._decisions.run(_token(request), statement)
 
     async def confirm(self, request: Request) -> Response:
         sql: Statement = "select status, result, error, ran from loci.confirm(%s)", (request.path_params["proposal"],)

@@ -16,15 +16,6 @@ Statement = tuple[LiteralString, Sequence[Any]]
 _WARMING: tuple[LiteralString, ...] = ("select loci.login('a.b.c')", "select loci.extract_json('{}')")
 
 
-def login(token: str) -> Statement:
-    return "select loci.login(%s)", (token,)
-
-
-def act_as(user: UUID) -> Statement:
-    """To end what a user began whose token was checked then. It may have expired since."""
-    return "select loci.act_as(%s)", (user,)
-
-
 class Database:
     """A pool of one login. Nothing of a user outlives the transaction: who it is ends with it."""
 
@@ -44,11 +35,23 @@ class Database:
         async with self._pool.connection(timeout=2) as connection:
             await connection.execute("select 1")
 
-    async def run(self, who: Statement, *statements: Statement) -> dict[str, Any]:
-        """One transaction, sent as one message where it can be. The first row of the last statement.
+    async def run(self, token: str, *statements: Statement) -> dict[str, Any]:
+        """One transaction in the name of the token's user. The first row of the last statement.
 
         A parameter ... stands for the first value that the statement before returned, which is waited for.
         """
+        return await self._run(("select loci.login(%s)", (token,)), *statements)
+
+    async def end(self, token: str, user: UUID, statement: Statement) -> dict[str, Any]:
+        """The same, for what was begun as this user: the token may have expired since, or the keys have changed."""
+        try:
+            return await self.run(token, statement)
+        except psycopg.Error as error:
+            if error.sqlstate not in ("LC112", "LC113"):
+                raise
+        return await self._run(("select loci.act_as(%s)", (user,)), statement)
+
+    async def _run(self, who: Statement, *statements: Statement) -> dict[str, Any]:
         # Where one statement fails, the server skips those after it.
         async with self._pool.connection() as connection, connection.pipeline():
             cursor = await connection.execute(*who)

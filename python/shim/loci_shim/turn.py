@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import openai
 from psycopg.types.json import Jsonb
 
-from loci_shim.database import Database, Statement, act_as
+from loci_shim.database import Database, Statement
 from loci_shim.logs import Trace, log
 from loci_shim.problems import Problem, problem_of
 from loci_shim.settings import Settings
@@ -24,12 +25,13 @@ class Turn:
     """begun: conversation_id, user_id, turn_id, request. No transaction is open while it streams."""
 
     def __init__(
-        self, settings: Settings, database: Database, gateway: openai.AsyncOpenAI, trace: Trace, begun: dict[str, Any]
-    ) -> None:
-        self._settings, self._database, self._gateway, self._trace = settings, database, gateway, trace
+        self, settings: Settings, database: Database, gateway: openai.AsyncOpenAI, trace: Trace, token: str,
+        begun: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self._settings, self._gateway, self._trace = settings, gateway, trace
         self.conversation: UUID = begun["conversation_id"]
         self.id: UUID = begun["turn_id"]
-        self._who = act_as(begun["user_id"])
+        self._end = partial(database.end, token, begun["user_id"])
         self._request = {**begun["request"], "stream": True, "stream_options": {"include_usage": True}}
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(_AHEAD)
@@ -112,7 +114,7 @@ class Turn:
                     raise
                 failed = Jsonb({"sqlstate": problem_of(error).code, "latency_ms": self._milliseconds()})
                 retry = "select loci.retry_turn(%s, %s) as model", (self.id, failed)
-                model = (await self._database.run(self._who, retry))["model"]
+                model = (await self._end(retry))["model"]
                 if model is None:
                     raise
                 self._request["model"] = model
@@ -189,7 +191,7 @@ class Turn:
         until, pause = time.monotonic() + self._settings.shim_database_seconds, 0.1
         while True:
             try:
-                return await self._database.run(self._who, finish)
+                return await self._end(finish)
             except Exception as error:
                 if not problem_of(error).passing or time.monotonic() + pause > until:
                     raise

@@ -304,8 +304,8 @@ def _compare(
                 answers[name].append(answer)
         path = one(
             asking,
-            "select r.path from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), %s) as r",
-            data.model, K,
+            "select r.path from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), %s, %s) as r",
+            data.model, K, K,
         )  # fmt: skip
     best = min((name for name in ways if name != "loci"), key=lambda name: median(processor[name]))
     return (

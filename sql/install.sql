@@ -166,6 +166,7 @@
 \ir functions/search/nearness_sql.sql
 \ir functions/search/count_vectors.sql
 \ir functions/search/few_chunks.sql
+\ir functions/search/chunks_with.sql
 \ir functions/search/vector_route.sql
 \ir functions/search/vector_candidates.sql
 \ir functions/search/word_score.sql

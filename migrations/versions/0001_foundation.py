@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "bfbc70e1c68400adf3e16ac5212693887e7905832efce102e082cd148461f34e"
+sql_hash = "2af3f9a56fe968c6c3a7f6238eeed60ccf6a8b7b3686f912dbfee6b516abf8fb"
 version = "0.1.0.dev0"
 
 

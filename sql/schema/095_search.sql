@@ -11,7 +11,8 @@ create type loci_private.search_filter as (
     hidden text [],
     internal integer [],
     required tsquery,
-    excluded tsquery
+    excluded tsquery,
+    within bigint []
 );
 
 -- The words of a question, each with its weight (the rarer, the more), and how long a chunk is on average. any_word

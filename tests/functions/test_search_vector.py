@@ -77,8 +77,8 @@ class World:
         with self.db.connect() as connection, connection.transaction():
             connection.execute("select loci.act_as(%s)", (self.users[user],))
             row = connection.execute(
-                "select r.* from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), %s) as r",
-                (int(self.table.rsplit("_", 1)[1]), want),
+                "select r.* from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), %s, %s) as r",
+                (int(self.table.rsplit("_", 1)[1]), want, want),
             ).fetchone()
         assert row is not None
         return row
@@ -179,7 +179,7 @@ def test_without_statistics_it_counts(new_database: Callable[..., Database]) -> 
     with db.connect() as connection, connection.transaction():
         connection.execute("select loci.act_as(%s)", (people.ada,))
         route = connection.execute(
-            "select r.* from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), 10) as r",
+            "select r.* from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), 10, 10) as r",
             (int(table.rsplit("_", 1)[1]),),
         ).fetchone()
     assert route is not None
@@ -313,9 +313,9 @@ def test_explain_search_tells_the_path_and_why(world: World, setting: Callable[[
     with world.db.acting(world.users["eighth"]) as connection:
         steps = explain(connection, "v1")
         assert ("path", "exact: compares every vector that may be found") in steps
-        assert ("why", "the model has few vectors") in steps
-        setting("exact_scan_limit", "5000")
-        assert ("why", "few enough vectors to compare them all") in explain(connection, "v1")
+        assert ("why", "few enough vectors to compare them all") in steps
+        setting("exact_scan_limit", "1000000")
+        assert ("why", "the model has few vectors") in explain(connection, "v1")
         setting("exact_scan_limit", "0")
         steps = explain(connection, "v1", metadata='{"tenth": true}', mode="vector")
         assert ("filters", "metadata") in steps

@@ -105,7 +105,7 @@ begin
         join loci.embedding_models as m on m.model_id = u.model_id
         order by u.n
     loop
-        select r.* into v_route from loci_private.vector_route(v_model.model_id, v_filter, v_want) as r;
+        select r.* into v_route from loci_private.vector_route(v_model.model_id, v_filter, v_want / 4, v_want) as r;
         step := 'path';
         detail := case v_route.path
             when 'exact' then 'exact: compares every vector that may be found'
@@ -138,7 +138,7 @@ begin
         select count(*) into v_count
         from loci_private.vector_candidates(
             v_model.model_id, v_vectors[array_position(v_models, v_model.model_id)]::public.halfvec, v_filter,
-            explain_search.min_similarity, v_want
+            explain_search.min_similarity, v_want / 4, v_want
         );
         step := '  candidates';
         detail := format('%s of at most %s, in %s ms', v_count, v_want,

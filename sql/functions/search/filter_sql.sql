@@ -28,6 +28,7 @@ as $$
             ' and x.chunk_id in (select c.chunk_id from loci_private.chunks as c where c.lexemes operator(pg_catalog.@@) ($1).required)'
             else ''
         end
+        || case when filter.within is not null then ' and x.chunk_id = any(($1).within)' else '' end
         || case when filter.excluded is not null then
             ' and x.chunk_id not in (select c.chunk_id from loci_private.chunks as c where c.lexemes operator(pg_catalog.@@) ($1).excluded)'
             else ''

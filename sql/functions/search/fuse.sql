@@ -29,28 +29,36 @@ set work_mem = '64MB'
 as $$
 #variable_conflict use_column
 declare
+    v_filter loci_private.search_filter := fuse.filter;
     -- Each arm offers more than is asked for, so that fusion has something to choose from.
     v_want integer := greatest(4 * fuse.k, 50);
-    -- Of these, neighbours are looked for among the best.
+    -- Of these, copies and neighbours are looked for among the best.
     v_near integer := 2 * fuse.k;
     v_vector_weight double precision := loci.setting('vector_weight')::float8;
     v_keyword_weight double precision := loci.setting('keyword_weight')::float8;
     v_best jsonb;
     v_passages bigint;
-    v_told bigint;
+    v_scored bigint;
     v_found bigint;
 begin
+    -- Looked up once for both arms.
+    if v_filter.required is not null then
+        v_filter.within := loci_private.chunks_with(v_filter.required, 1000);
+        if v_filter.within is not null then
+            v_filter.required := null;
+        end if;
+    end if;
     loop
         with by_vector as (
             select c.chunk_id, m.n as model, row_number() over (partition by m.n order by c.distance, c.chunk_id) as place
             from unnest(fuse.models) with ordinality as m (model_id, n)
             cross join lateral loci_private.vector_candidates(
-                m.model_id, fuse.vectors[m.n]::public.halfvec, fuse.filter, fuse.min_similarity, v_want
+                m.model_id, fuse.vectors[m.n]::public.halfvec, v_filter, fuse.min_similarity, v_want / 4, v_want
             ) as c
         ), by_words as (
             select w.chunk_id, row_number() over (order by w.rank desc, w.chunk_id) as place
             from loci_private.keyword_candidates(
-                fuse.words, fuse.filter, fuse.models, fuse.vectors, fuse.min_similarity, v_want
+                fuse.words, v_filter, fuse.models, fuse.vectors, fuse.min_similarity, v_want
             ) as w
         ), pool as materialized (
             select coalesce(v.chunk_id, w.chunk_id) as chunk_id, min(v.place) as vector_rank, min(w.place) as keyword_rank
@@ -61,12 +69,7 @@ begin
             limit v_want * (1 + cardinality(fuse.models))
         -- Whatever one arm found, the other one judges as well.
         ), judged as materialized (
-            select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words,
-                -- One space is left as it is: most text has no other white space, and is read through without a match.
-                sha256(convert_to(lower(regexp_replace(
-                    concat_ws(' ', c.context, c.content),
-                    '[[:space:]]{2,}|[\t-\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]', ' ', 'g'
-                )), 'UTF8')) as told
+            select p.*, c.row_id, c.ordinal, n.model, n.similarity, coalesce(s.score, 0) as words
             from pool as p
             join loci_private.chunks as c on c.chunk_id = p.chunk_id
             left join loci_private.similarities(
@@ -93,10 +96,21 @@ begin
             from scaled as s
         ), told as (
             -- The same text again, but for capitals and white space, is one passage. Signs matter: -5 is not 5.
-            select distinct on (s.told) s.* from scored as s order by s.told, s.score desc, s.chunk_id
+            select distinct on (h.told) h.*
+            from (
+                select s.*,
+                    -- One space is left as it is: most text has no other white space, and is read through without a match.
+                    sha256(convert_to(lower(regexp_replace(
+                        concat_ws(' ', c.context, c.content),
+                        '[[:space:]]{2,}|[\t-\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]', ' ', 'g'
+                    )), 'UTF8')) as told
+                from (select s.* from scored as s order by s.score desc, s.chunk_id limit v_near) as s
+                join loci_private.chunks as c on c.chunk_id = s.chunk_id
+            ) as h
+            order by h.told, h.score desc, h.chunk_id
         ), neighbours as (
             select t.*, case when fuse.merge then t.ordinal - row_number() over (partition by t.row_id order by t.ordinal) else t.chunk_id end as stretch
-            from (select t.* from told as t order by t.score desc, t.chunk_id limit v_near) as t
+            from told as t
         ), passages as (
             select distinct on (b.row_id, b.stretch) b.*,
                 array_agg(b.chunk_id) over (
@@ -108,12 +122,12 @@ begin
             select p.* from passages as p order by p.score desc, p.chunk_id limit fuse.k
         )
         select coalesce(jsonb_agg(to_jsonb(b) order by b.score desc, b.chunk_id), '[]') as best, count(*) as passages,
-            (select count(t.told) from told as t) as told,
+            (select count(*) from scored as s) as scored,
             (select greatest(count(p.vector_rank), count(p.keyword_rank)) from pool as p) as found
-        into v_best, v_passages, v_told, v_found
+        into v_best, v_passages, v_scored, v_found
         from best as b;
         -- Copies and neighbours took the place of others.
-        exit when v_passages >= fuse.k or (v_found < v_want and v_told <= v_near) or v_want >= 20000;
+        exit when v_passages >= fuse.k or (v_found < v_want and v_scored <= v_near) or v_want >= 20000;
         v_want := 4 * v_want;
         v_near := 4 * v_near;
     end loop;

@@ -19,7 +19,7 @@ declare
     v_filter loci_private.search_filter := keyword_candidates.filter;
     v_required constant tsquery := (keyword_candidates.filter).required;
     v_common constant boolean := (keyword_candidates.words).common and keyword_candidates.min_similarity is null and num_nonnulls(
-        v_filter.sources, v_filter.metadata, v_filter.since, v_filter.until, v_filter.required, v_filter.excluded
+        v_filter.sources, v_filter.metadata, v_filter.since, v_filter.until, v_filter.required, v_filter.excluded, v_filter.within
     ) = 0;
     v_condition text;
     v_sql text;
@@ -85,7 +85,7 @@ begin
     v_match := coalesce(v_required, (keyword_candidates.words).any_word);
     foreach v_match in array
         case
-            when v_match = (keyword_candidates.words).likely or numnode(v_required) >= numnode((keyword_candidates.words).any_word)
+            when v_filter.within is not null or v_match = (keyword_candidates.words).likely or numnode(v_required) >= numnode((keyword_candidates.words).any_word)
                 then array[v_match]
             else array[coalesce((keyword_candidates.words).likely && v_required, (keyword_candidates.words).likely), v_match]
         end

@@ -48,7 +48,7 @@ begin
     from (
         select v.chunk_id, v.distance, row_number() over (order by v.distance, v.chunk_id) as place
         from loci_private.vector_candidates(
-            v_model.model_id, nearest.query, nearest.filter, nearest.min_similarity, nearest.k
+            v_model.model_id, nearest.query, nearest.filter, nearest.min_similarity, nearest.k, nearest.k
         ) as v
     ) as n
     join loci_private.chunks as c on c.chunk_id = n.chunk_id

@@ -29,7 +29,7 @@ begin
     end if;
     return row(
         v_scopes, loci_private.principals_of(v_user), v_sources, search_filter.metadata, search_filter.since, search_filter.until,
-        loci_private.hidden_sets(v_scopes), array(select s.source_id from loci_private.sources as s where s.internal), null, null
+        loci_private.hidden_sets(v_scopes), array(select s.source_id from loci_private.sources as s where s.internal), null, null, null
     )::loci_private.search_filter;
 end $$;
 comment on function loci_private.search_filter(uuid [], text [], jsonb, timestamptz, timestamptz) is

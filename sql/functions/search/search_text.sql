@@ -118,7 +118,7 @@ begin
                 coalesce(v_models, '{}'), v_vectors, v_words,
                 row(
                     v_filter.scopes, v_filter.principals, v_filter.sources, v_filter.metadata, v_filter.since, v_filter.until,
-                    loci_private.hidden_sets(v_scopes), v_filter.internal, v_filter.required, v_filter.excluded
+                    loci_private.hidden_sets(v_scopes), v_filter.internal, v_filter.required, v_filter.excluded, null
                 )::loci_private.search_filter,
                 v_k, search_text.min_similarity, search_text.merge
             ) as f

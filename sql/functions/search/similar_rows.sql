@@ -63,7 +63,7 @@ begin
         select array_agg(v.chunk_id), array_agg(v.distance), count(distinct c.row_id) filter (where c.row_id <> v_row)
         into v_ids, v_distances, v_rows
         from loci_private.vector_candidates(
-            v_model, v_vector, similar_rows.filter, similar_rows.min_similarity, v_want
+            v_model, v_vector, similar_rows.filter, similar_rows.min_similarity, v_want, v_want
         ) as v
         join loci_private.chunks as c on c.chunk_id = v.chunk_id;
         -- Long rows crowd out others: look further until there are enough, or no more.

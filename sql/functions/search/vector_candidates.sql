@@ -3,6 +3,7 @@ create or replace function loci_private.vector_candidates(
     vector public.halfvec,
     filter loci_private.search_filter,
     min_similarity double precision,
+    k integer,
     want integer
 )
 returns table (chunk_id bigint, distance double precision)
@@ -27,7 +28,9 @@ declare
     v_ids bigint[];
     v_distances float8[];
 begin
-    v_route := loci_private.vector_route(vector_candidates.model_id, vector_candidates.filter, vector_candidates.want);
+    v_route := loci_private.vector_route(
+        vector_candidates.model_id, vector_candidates.filter, vector_candidates.k, vector_candidates.want
+    );
     if v_route.path = 'index' then
         perform set_config('hnsw.ef_search', v_route.ef_search::text, true),
             set_config('hnsw.max_scan_tuples', v_route.max_scan_tuples::text, true),
@@ -67,9 +70,9 @@ begin
     ) using vector_candidates.filter, vector_candidates.vector, vector_candidates.want, vector_candidates.min_similarity;
 end $$;
 comment on function loci_private.vector_candidates(
-    integer, public.halfvec, loci_private.search_filter, double precision, integer
+    integer, public.halfvec, loci_private.search_filter, double precision, integer, integer
 ) is
-'The chunks nearest to a vector of one model among those a search may find, at most want, always that many if there are.';
+'The chunks nearest to a vector of one model among those a search may find, at most want, always that many if there are. The k nearest have to be right; of the others some may stand for nearer ones.';
 revoke execute on function loci_private.vector_candidates(
-    integer, public.halfvec, loci_private.search_filter, double precision, integer
+    integer, public.halfvec, loci_private.search_filter, double precision, integer, integer
 ) from public;

@@ -1,6 +1,7 @@
 create or replace function loci_private.vector_route(
     model_id integer,
     filter loci_private.search_filter,
+    k integer,
     want integer,
     out path text,
     out reason text,
@@ -44,13 +45,18 @@ begin
         reason := 'the model has no index';
         return;
     end if;
+    if (filter).within is not null then
+        reason := 'few chunks have the phrase';
+        visible := cardinality((filter).within);
+        return;
+    end if;
 
     -- Comparing a row costs one. A step of the graph (ef_search) costs 25; a good answer takes about as many steps as are
     -- computed below. Both cost the same at:
     v_limit := loci.setting('exact_scan_limit');
     exact_limit := coalesce(
         v_limit::bigint,
-        floor(12.5 * (120 + 5 * want) + sqrt((12.5 * (120 + 5 * want)) ^ 2 + 75.0 * want * total))
+        floor(12.5 * (120 + 5 * k) + sqrt((12.5 * (120 + 5 * k)) ^ 2 + 75.0 * k * total))
     );
     if total <= exact_limit then
         reason := 'the model has few vectors';
@@ -115,13 +121,13 @@ begin
     path := 'index';
     reason := 'too many vectors to compare them all';
     -- The graph is walked wide enough to meet so many visible vectors as a good answer takes, and further if it did not.
-    candidates := case when v_binary then 50 + 12 * want else 2 * want end;
+    candidates := greatest(want, case when v_binary then 50 + 12 * k else 2 * k end);
     ef_search := least(1000, case
-        when v_binary then greatest(120 + 5 * want, 1.2 * candidates * total / visible)
-        else 120 + 5 * want + 3.0 * want * total / visible
+        when v_binary then greatest(120 + 5 * k, 1.2 * candidates * total / visible)
+        else greatest(120 + 5 * k + 3.0 * k * total / visible, 1.2 * candidates * total / visible)
     end);
     max_scan_tuples := least(2000000000, greatest(20000, 5.0 * candidates * total / visible));
 end $$;
-comment on function loci_private.vector_route(integer, loci_private.search_filter, integer) is
-'How to find the nearest vectors of a model: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else about so many.';
-revoke execute on function loci_private.vector_route(integer, loci_private.search_filter, integer) from public;
+comment on function loci_private.vector_route(integer, loci_private.search_filter, integer, integer) is
+'How to find the want nearest vectors of a model, of which the k nearest have to be right: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else about so many.';
+revoke execute on function loci_private.vector_route(integer, loci_private.search_filter, integer, integer) from public;

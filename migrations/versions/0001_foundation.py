@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "2af3f9a56fe968c6c3a7f6238eeed60ccf6a8b7b3686f912dbfee6b516abf8fb"
+sql_hash = "3309a4e51a523fcfe747b1307df6dc1bf278d9dd9b3266b43b9bdc3a24d31bf6"
 version = "0.1.0.dev0"
 
 

@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 Connection = psycopg.AsyncConnection[DictRow]
 Statement = tuple[LiteralString, Sequence[Any]]
-_WARMING: tuple[LiteralString, ...] = ("select loci.login('a.b.c')", "select loci.extract_json('{}')")
+_WARMING: tuple[LiteralString, ...] = ("select loci.warm()", "select loci.login('a.b.c')")
 
 
 class Database:

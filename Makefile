@@ -13,7 +13,7 @@ WORKERS ?= 2
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help demo up down psql dsn status migrate revision test test-docker lint format bench docs lock clean \
+.PHONY: help demo up down psql dsn status migrate revision test test-docker lint format bench docs lock clean shim \
         release-check release-dump install install-demo install-tests start
 
 help: ## list the targets
@@ -24,6 +24,9 @@ demo: install-demo up ## from nothing to answers: the PostgreSQL manual, searche
 
 up: install .venv/.stamp start ## install what is missing, start the private cluster, migrate it
 	@LOCI_DSN="$$($(CLUSTER) dsn)" $(BIN)/alembic upgrade head
+
+shim: up ## stream answers over HTTP for the private cluster (LOCI_GATEWAY_URL=http://host:4000/v1 LOCI_GATEWAY_KEY=...)
+	@LOCI_DSN="$$($(CLUSTER) dsn)" $(BIN)/python python/tools/shim.py $(ARGS)
 
 down: ## stop the private cluster; its data stays
 	@$(CLUSTER) stop
@@ -84,6 +87,7 @@ lock: ## lock the versions and hashes of all Python packages again (UPGRADE=1: n
 	@$(LOCK) docker/requirements-database.in --output-file docker/requirements-database.txt
 	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 	@$(LOCK) docker/requirements-migrate.in --output-file docker/requirements-migrate.txt
+	@$(LOCK) docker/requirements-shim.in --output-file docker/requirements-shim.txt
 	@$(LOCK) tests/pgai-requirements.in --output-file tests/pgai-requirements.txt
 	@$(LOCK) tests/litellm-requirements.in --output-file tests/litellm-requirements.txt
 	@$(LOCK) tests/langgraph-requirements.in --output-file tests/langgraph-requirements.txt

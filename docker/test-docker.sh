@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds the image and runs the tests against it; what `make test-docker` calls. Arguments go to pytest.
+# Builds the images and runs the tests against them; what `make test-docker` calls. Arguments go to pytest.
 # Makes what is missing: an engine where root may install one, the base image where none can be pulled.
 #
 #   LOCI_SKIP_DOCKER=1    where there is no engine and none can be had, skip instead of failing
 #   LOCI_IMAGE            name of the image (loci-postgres)
+#   LOCI_SHIM_IMAGE       name of the streaming shim's image (loci-shim)
 #   LOCI_BASE_IMAGE       a base image of your own instead of debian:trixie-slim
 #   LOCI_DEBIAN_MIRROR    mirror for a home-made base image, where apt's configuration names no Debian mirror
 #   PYTEST                the pytest to use (.venv/bin/pytest)
@@ -14,6 +15,7 @@ set -Eeuo pipefail
 REPO="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly REPO
 readonly IMAGE="${LOCI_IMAGE:-loci-postgres}"
+readonly SHIM_IMAGE="${LOCI_SHIM_IMAGE:-loci-shim}"
 readonly HOME_MADE=loci-base:trixie
 readonly SUITE=trixie
 
@@ -182,10 +184,7 @@ need_base_image() {
 # Only what the image is made of, and with the same owners and modes everywhere, so that layers are found again.
 context() {
     tar -C "$REPO" --create --sort=name --owner=0 --group=0 --numeric-owner --mode='u+rw,go+r,go-w,a+X' \
-        --exclude=__pycache__ --exclude='*.pyc' \
-        docker/Dockerfile.postgres docker/install-postgres.sh docker/entrypoint.sh \
-        docker/requirements-database.txt docker/requirements-migrate.txt \
-        alembic.ini migrations python/udfs sql
+        --exclude=__pycache__ --exclude='*.pyc' "$@"
 }
 
 # A company's proxy, package index and certificates, where this machine has them.
@@ -204,27 +203,31 @@ build_arguments() {
     fi
 }
 
+# build_image NAME DOCKERFILE FILE ...
 build_image() {
-    local before after
-    build_arguments
-    before="$(docker image inspect --format '{{.Id}}' "$IMAGE" 2> /dev/null || true)"
-    say "building $IMAGE from $base"
+    local name=$1 dockerfile=$2 before after
+    shift 2
+    before="$(docker image inspect --format '{{.Id}}' "$name" 2> /dev/null || true)"
+    say "building $name from $base"
     # The host's network, because a proxy may listen on the loopback address only.
-    context | docker build --network host --force-rm "${arguments[@]}" --file docker/Dockerfile.postgres --tag "$IMAGE" - \
+    context "$dockerfile" "$@" | docker build --network host --force-rm "${arguments[@]}" --file "$dockerfile" --tag "$name" - \
         > "$scratch/build.log" 2>&1 || { tail -n 60 "$scratch/build.log" >&2; fail 'the build failed; the end of its log is above.'; }
-    after="$(docker image inspect --format '{{.Id}}' "$IMAGE")"
+    after="$(docker image inspect --format '{{.Id}}' "$name")"
     # Layers that the new image shares stay.
     [ -z "$before" ] || [ "$before" = "$after" ] || docker image rm "$before" > /dev/null 2>&1 || true
+    say "built $name in all $SECONDS s: $(docker image inspect --format '{{.Size}}' "$name" | numfmt --to=si)B"
 }
 
 need_engine
 need_base_image
-build_image
-say "built $IMAGE in all $SECONDS s: $(docker image inspect --format '{{.Size}}' "$IMAGE" | numfmt --to=si)B"
+build_arguments
+build_image "$SHIM_IMAGE" docker/Dockerfile.shim docker/requirements-shim.txt python/shim
+build_image "$IMAGE" docker/Dockerfile.postgres docker/install-postgres.sh docker/entrypoint.sh \
+    docker/requirements-database.txt docker/requirements-migrate.txt alembic.ini migrations python/udfs sql
 [ "${LOCI_BUILD_ONLY:-}" != 1 ] || exit 0
 
 cd "$REPO"
 testing=yes
 # The helper image that removes containers of dead runs may not be to be had: what is left is removed here.
-export TESTCONTAINERS_RYUK_DISABLED=true LOCI_IMAGE="$IMAGE"
+export TESTCONTAINERS_RYUK_DISABLED=true LOCI_IMAGE="$IMAGE" LOCI_SHIM_IMAGE="$SHIM_IMAGE"
 "${PYTEST:-.venv/bin/pytest}" tests --server=docker --numprocesses "${WORKERS:-2}" --dist loadfile "$@"

@@ -354,6 +354,7 @@ set search_path = pg_catalog, pg_temp;
 \ir functions/conversations/finish_turn.sql
 \ir functions/conversations/chat.sql
 \ir functions/conversations/ask.sql
+\ir functions/conversations/warm.sql
 
 \ir functions/erasure/derived_from.sql
 \ir functions/erasure/lock_sources.sql

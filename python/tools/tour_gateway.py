@@ -1,4 +1,4 @@
-"""The chat model of docs/tour.md: a gateway that speaks OpenAI's protocol, without a model behind it.
+"""The chat model of docs/tour.md and docs/streaming.md: a gateway that speaks OpenAI's protocol, without a model behind it.
 
     python3 python/tools/tour_gateway.py [--port 8099]
 
@@ -124,8 +124,32 @@ class Handler(BaseHTTPRequestHandler):
             ],
             "usage": {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said},
         }
-        # As LiteLLM says what an answer cost.
-        self._answer(200, answer, {"x-litellm-response-cost": f"{(asked + said) * USD_PER_TOKEN:.6f}"})
+        if request.get("stream"):
+            self._stream(answer)
+        else:
+            # As LiteLLM says what an answer cost.
+            self._answer(200, answer, {"x-litellm-response-cost": f"{(asked + said) * USD_PER_TOKEN:.6f}"})
+
+    def _stream(self, answer: dict[str, Any]) -> None:
+        """The same answer, a few words at a time."""
+        (choice,), usage = answer["choices"], answer["usage"]
+        deltas: list[dict[str, Any]] = [
+            {"content": piece} for piece in re.findall(r"(?:\S+\s*){1,3}", choice["message"]["content"])
+        ]
+        for index, call in enumerate(choice["message"].get("tool_calls", [])):
+            deltas.append({"tool_calls": [{"index": index, **call}]})
+        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        choices.append({"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]})
+        about = {"id": answer["id"], "object": "chat.completion.chunk", "model": answer["model"]}
+        chunks: list[dict[str, Any]] = [{**about, "choices": [each]} for each in choices]
+        # As LiteLLM does with include_cost_in_streaming_usage.
+        chunks.append({**about, "choices": [], "usage": {**usage, "cost": usage["total_tokens"] * USD_PER_TOKEN}})
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for data in [*map(json.dumps, chunks), "[DONE]"]:
+            self.wfile.write(f"data: {data}\n\n".encode())
 
     def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()

@@ -25,6 +25,7 @@ TINY = {
     "turns": ["--turn-messages=20", "--turn-documents=10", "--turn-rounds=2"],
     "remember": ["--remember-seconds=1", "--remember-rounds=1", "--remember-clients=2", "--remember-capacity=5"],
     "search": ["--rows=30", "--queries=2"],
+    "shim": ["--shim-rounds=2", "--shim-documents=10", "--shim-pieces=3", "--shim-streams", "1", "3"],
     "watched_insert": ["--insert-rows=20", "--insert-rounds=1"],
     "xmin": [
         "--xmin-seconds=1", "--xmin-rounds=1", "--xmin-scale=1", "--xmin-clients=1", "--xmin-dimensions=8",

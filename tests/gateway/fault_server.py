@@ -167,6 +167,61 @@ def calls(*arguments: Any, name: str = "answer", finish_reason: str = "tool_call
     return act
 
 
+def streams(
+    *pieces: str | dict[str, Any] | threading.Event,
+    end: Behaviour | None = None,
+    finish_reason: str = "stop",
+    headers: Mapping[str, str] | None = None,
+    cost: float | None = None,
+) -> Behaviour:
+    """A stream of deltas: texts, or other fields of a delta. At an Event it stops until that is set.
+
+    end: what happens instead of a proper end. cost: in the usage, as LiteLLM can be told to send it.
+    """
+
+    def act(exchange: Exchange) -> None:
+        def event(**fields: Any) -> None:
+            _piece(exchange, {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, **about, **fields})
+
+        about = {"model": exchange.request.body.get("model")}
+        chunked = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"}
+        exchange.head(200, {**chunked, **(headers or {})})
+        for piece in pieces:
+            if isinstance(piece, threading.Event):
+                while not piece.is_set():
+                    exchange.wait(0.01)
+                continue
+            delta = {"content": piece} if isinstance(piece, str) else piece
+            event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+        if end is not None:
+            return end(exchange)
+        event(choices=[{"index": 0, "delta": {}, "finish_reason": finish_reason}])
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        event(choices=[], usage=usage if cost is None else usage | {"cost": cost})
+        _piece(exchange, "[DONE]")
+        exchange.send(b"0\r\n\r\n")
+        return None
+
+    return act
+
+
+def stream_ends(exchange: Exchange) -> None:
+    """Properly, as far as HTTP can tell; in the middle of the answer."""
+    exchange.send(b"0\r\n\r\n")
+
+
+def stream_fails(exchange: Exchange) -> None:
+    """It says so itself."""
+    _piece(exchange, {"error": {"message": "overloaded at /srv/models", "code": 500}})
+    exchange.send(b"0\r\n\r\n")
+
+
+def _piece(exchange: Exchange, data: Any) -> None:
+    line = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+    exchange.send(b"%x\r\n%s\r\n" % (len(line), line))
+    exchange.server.sent += len(line)
+
+
 def without(field: str, behaviour: Behaviour, code: int = 400) -> Behaviour:
     """A gateway that rejects requests with this field, as many do with tools or response_format."""
     rejected = status(code, f"this model does not support {field}")
@@ -319,7 +374,7 @@ def echo_texts(code: int) -> Behaviour:
 
 
 class FaultServer:
-    """requests: all that came, in order; most_in_flight: how many were being answered at once; sent: bytes of huge().
+    """requests: all that came, in order; most_in_flight: how many were being answered at once; sent: bytes of huge() and streams().
 
     reached_as: the address under which others see the host that it listens on. tls: PEM file of certificate and key.
     """

@@ -299,3 +299,76 @@ def test_any_text_is_refused(token: str) -> None:
     with pytest.raises(LociError) as raised:
         check(token)
     assert raised.value.sqlstate == "LC110"
+
+
+# --- sets of keys (JWKS) ----------------------------------------------------------------------------------------------
+
+
+def jwk(key: Any, kid: str | None = None, **more: Any) -> dict[str, Any]:
+    algorithm = (
+        jwt.algorithms.ECAlgorithm if isinstance(key, ec.EllipticCurvePublicKey) else jwt.algorithms.RSAAlgorithm
+    )
+    return {**algorithm.to_jwk(key, as_dict=True), **({"kid": kid} if kid else {}), **more}
+
+
+def jwks(*keys: dict[str, Any]) -> str:
+    return json.dumps({"keys": keys})
+
+
+@cache
+def another_rsa() -> Any:
+    return rsa.generate_private_key(65537, 2048)
+
+
+def test_a_set_of_keys_is_asked_for_the_key_that_the_token_names() -> None:
+    good, other, curve = private("RS256"), another_rsa(), private("ES256")
+    keys = jwks(
+        jwk(curve.public_key(), "c"),
+        jwk(other.public_key(), "old"),
+        jwk(good.public_key(), "new", use="sig", alg="RS256"),
+    )
+    assert check(sign(CLAIMS, "RS256", good, kid="new"), key=keys, algorithms=["RS256"])["sub"] == CLAIMS["sub"]
+    assert check(sign(CLAIMS, "RS256", other, kid="old"), key=keys, algorithms=["RS256"])["sub"] == CLAIMS["sub"]
+    assert check(sign(CLAIMS, "ES256", curve, kid="c"), key=keys, algorithms=["ES256"])["sub"] == CLAIMS["sub"]
+    for kid in ("old", "c", "unknown"):
+        refused("LC112", sign(CLAIMS, "RS256", good, kid=kid), key=keys, algorithms=["RS256"])
+
+
+def test_a_token_that_names_no_key_is_of_the_only_one() -> None:
+    good = private("RS256")
+    one = jwks(jwk(good.public_key(), "new"), jwk(private("ES256").public_key(), "c"))
+    assert check(sign(CLAIMS, "RS256", good), key=one, algorithms=["RS256"])["sub"] == CLAIMS["sub"]
+    two = jwks(jwk(good.public_key(), "new"), jwk(another_rsa().public_key(), "old"))
+    refused("LC112", sign(CLAIMS, "RS256", good), key=two, algorithms=["RS256"])
+    refused("LC112", sign(CLAIMS, "RS256", good), key=jwks(jwk(good.public_key(), use="enc")), algorithms=["RS256"])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "{",
+        "{}",
+        '{"keys": []}',
+        '{"keys": [{"kty": "RSA"}]}',
+        '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}',
+        '{"keys": 1}',
+    ],
+)
+def test_a_set_without_a_usable_key(keys: str) -> None:
+    with pytest.raises(LociError) as error:
+        check(sign(CLAIMS, "RS256", private("RS256")), key=keys, algorithms=["RS256"])
+    assert (
+        error.value.sqlstate in ("LC118", "LC112") and "c2VjcmV0" not in f"{error.value.message} {error.value.detail}"
+    )
+
+
+def test_weak_and_private_keys_of_a_set_are_refused() -> None:
+    weak = private("RS256 weak")
+    refused("LC118", sign(CLAIMS, "RS256", weak), key=jwks(jwk(weak.public_key())), algorithms=["RS256"])
+    good = private("RS256")
+    refused("LC118", sign(CLAIMS, "RS256", good), key=jwks(jwk(good)), algorithms=["RS256"])
+
+
+def test_a_set_is_no_shared_secret() -> None:
+    keys = jwks(jwk(private("RS256").public_key(), "new"))
+    refused("LC118", raw(HS256, json.dumps(CLAIMS).encode(), secret=keys), key=keys)

@@ -29,7 +29,8 @@ def verify(
 ) -> dict[str, Any]:
     """The claims of a valid token.
 
-    key: the shared secret (HS*, at least 32 bytes) or a PEM public key (RS256, ES256).
+    key: the shared secret (HS*, at least 32 bytes), or for RS256 and ES256 a PEM public key or a set of keys (JWKS,
+    RFC 7517), of which the token names one by its kid.
     algorithms: those accepted, of one family. audience, issuer: what aud and iss must be; a token
     that names an audience is refused where none is expected. now: seconds since 1970.
     exp and sub are required. No error repeats anything of the token:
@@ -38,7 +39,8 @@ def verify(
     LC117 wrong issuer, LC118 unusable key, LC119 unusable settings.
     """
     family = _family(algorithms, leeway_seconds)
-    prepared = _prepare_key(key, family)
+    a_set = family != "HS" and key.lstrip().startswith("{")
+    prepared = None if a_set else _prepare_key(key, family)
     jwt: Any = importlib.import_module("jwt")
 
     if not isinstance(token, str) or not token.isascii() or token.count(".") != 2:
@@ -60,6 +62,8 @@ def verify(
         )
     if "crit" in header:
         raise _malformed("It demands an extension that is not supported.")
+    if a_set:
+        prepared = _key_of_set(key, family, header.get("kid"))
     try:
         # PyJWT compares with its own clock, so times and claims are checked below.
         claims = jwt.decode(
@@ -130,6 +134,32 @@ def _prepare_key(key: str, family: str) -> Any:
     except Exception:
         # The library raises several kinds, some of its own; none may pass on with the key in it.
         raise _unusable_key("It is not a public key in PEM form.") from None
+    return _check_public(public, family)
+
+
+def _key_of_set(key: str, family: str, kid: Any) -> Any:
+    """The key that a token names; without a name, the only one of its family."""
+    jwt: Any = importlib.import_module("jwt")
+    try:
+        keys = jwt.PyJWKSet.from_json(key).keys
+    except Exception:
+        # As with PEM: nothing of the file passes on.
+        raise _unusable_key("It is not a set of public keys (JWKS).") from None
+    kind = {"RS": "RSA", "ES": "EC"}[family]
+    fitting = [k for k in keys if k.key_type == kind and k.public_key_use in (None, "sig")]
+    if kid is not None or len(fitting) != 1:
+        fitting = [k for k in fitting if k.key_id is not None and k.key_id == kid]
+    if len(fitting) != 1:
+        raise LociError(
+            "login token has a wrong signature",
+            detail="It names no key of the set.",
+            hint="Renew the file behind jwt_key_ref when the issuer has changed its keys.",
+            sqlstate="LC112",
+        )
+    return _check_public(fitting[0].key, family)
+
+
+def _check_public(public: Any, family: str) -> Any:
     if family == "RS":
         rsa: Any = importlib.import_module("cryptography.hazmat.primitives.asymmetric.rsa")
         if not isinstance(public, rsa.RSAPublicKey) or public.key_size < _SMALLEST_RSA:

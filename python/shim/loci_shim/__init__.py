@@ -1,0 +1,1 @@
+"""Streams answers of Loci to clients over HTTP: the one thing that SQL cannot do."""

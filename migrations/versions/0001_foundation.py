@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "2845797c7445a48e9bf5b15aaf756b4ca250c15fd951d503327dad6353748d87"
+sql_hash = "cea160b8a65fb842c5b95d8a06e2449176c93f15bed4e7073323c41a7cabd0fd"
 version = "0.1.0.dev0"
 
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "b7ad46abdbef857d3d7615296ddf43c42c715e95c4c6aaa76e44cc0cf8dc1506"
+sql_hash = "584c43572234d2cad9016727e490d5f0ccde7cfcd7690a165c170d58b335babe"
 version = "0.1.0.dev0"
 
 

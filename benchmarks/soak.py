@@ -5,7 +5,8 @@ steadily: what is stored is soon as much as it will ever be. So memory of the se
 of the queues and latencies have to be level in the second half of the run. It ends with an error where one is not.
 
 The rule: a line is laid through the samples of the second half. What it rises by must not exceed a share of their mean (5 % of
-the memory, 10 % of the room, a quarter of the others) and an allowance for what is small: LEVEL. Runs below five minutes are too short to be judged: autovacuum has not been everywhere.
+the memory, 10 % of the room, a quarter of the others) and an allowance for what is small: LEVEL. Runs below five minutes are
+too short to be judged: autovacuum has not been everywhere.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 _BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->\n"
+# It takes twenty minutes, and is no figure to compare.
+_ONLY_BY_NAME = ("soak",)
 _SETTINGS = (
     "shared_buffers", "work_mem", "maintenance_work_mem", "max_parallel_workers_per_gather", "jit", "random_page_cost", "fsync"
 )  # fmt: skip
@@ -178,7 +180,12 @@ def picture(module: ModuleType, around: dict[str, Any], result: Result, path: Pa
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(names())}; all if none is given")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one of: {', '.join(names())}; all but those that take long if none is given",
+    )
     parser.add_argument("--list", action="store_true", help="only list them")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write (benchmarks/results)")
     modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names()}
@@ -199,7 +206,7 @@ def main() -> int:
     results.mkdir(exist_ok=True)
     with scratch_database(dsn, "template") as template:
         migrate(make_conninfo(dsn, dbname=template))
-        for name in arguments.names or modules:
+        for name in arguments.names or [name for name in modules if name not in _ONLY_BY_NAME]:
             print(f"{name}: running", file=sys.stderr)
             begun = time.monotonic()
             with scratch_database(dsn, name, template) as database:

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible embedding server that costs little: what is measured beside it is the database.
+"""An OpenAI-compatible server of embeddings and short chats that costs little: what is measured beside it is the database.
 
 ``python -m benchmarks._embedding_server PORT DIMENSIONS LATENCY_SECONDS``; prints a line when it listens.
 """
@@ -10,6 +10,7 @@ import base64
 import json
 import sys
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,33 @@ def _answer(texts: list[str], dimensions: int) -> bytes:
     return f'{{"object":"list","data":[{data}],"usage":{{"total_tokens":{len(texts)}}}}}'.encode()
 
 
+def _reply(request: dict[str, Any]) -> bytes:
+    """Of a chat model: a cited sentence, or what a summary is to be made of, where that is asked for."""
+    message: dict[str, Any] = {"role": "assistant", "content": "It was closed [1], and so was the one after it [2]."}
+    if request.get("tools"):
+        said = str(request["messages"][-1].get("content"))
+        facts = {"summary": f"They spoke of {len(said)} letters.", "facts": [f"A fact of {zlib.crc32(said.encode())}."]}
+        call = {"name": request["tools"][0]["function"]["name"], "arguments": json.dumps(facts)}
+        message = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": call}],
+        }
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+    answer = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "bench",
+        "choices": [choice],
+        "usage": usage,
+    }
+    return json.dumps(answer).encode()
+
+
 async def serve(port: int, dimensions: int, latency: float) -> None:
-    """Answer POST /v1/embeddings after so many seconds."""
+    """Answer POST /v1/embeddings and /v1/chat/completions after so many seconds."""
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -44,9 +70,9 @@ async def serve(port: int, dimensions: int, latency: float) -> None:
                     for line in head.split(b"\r\n")
                     if line.lower().startswith(b"content-length")
                 )
-                texts = json.loads(await reader.readexactly(length))["input"]
+                request = json.loads(await reader.readexactly(length))
                 await asyncio.sleep(latency)
-                body = _answer(texts, dimensions)
+                body = _answer(request["input"], dimensions) if "input" in request else _reply(request)
                 writer.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
                     + body

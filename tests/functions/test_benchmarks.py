@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import soak
 from benchmarks.__main__ import names
 from tests.database import ROOT
 
@@ -26,6 +27,7 @@ TINY = {
     "remember": ["--remember-seconds=1", "--remember-rounds=1", "--remember-clients=2", "--remember-capacity=5"],
     "search": ["--rows=30", "--queries=2"],
     "shim": ["--shim-rounds=2", "--shim-documents=10", "--shim-pieces=3", "--shim-streams", "1", "3"],
+    "soak": ["--soak-seconds=3", "--soak-documents=20", "--soak-dimensions=8"],
     "watched_insert": ["--insert-rows=20", "--insert-rounds=1"],
     "xmin": [
         "--xmin-seconds=1", "--xmin-rounds=1", "--xmin-scale=1", "--xmin-clients=1", "--xmin-dimensions=8",
@@ -63,7 +65,7 @@ def test_none_is_left_out() -> None:
 def test_they_run(dsn_of: Callable[[str], str], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     # The server in a container does not reach a gateway of this machine's.
     far = request.config.getoption("--server") == "docker"
-    run = [name for name in sorted(TINY) if not far or name not in ("drain", "xmin")]
+    run = [name for name in sorted(TINY) if not far or name not in ("drain", "soak", "xmin")]
     sizes = [size.format(data=chats(tmp_path / "data")) for name in run for size in TINY[name]]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *run, "--results", str(tmp_path), *sizes],
@@ -84,6 +86,30 @@ def test_they_run(dsn_of: Callable[[str], str], tmp_path: Path, request: pytest.
         assert all(f"| {row[0]} |" in table for row in found["rows"])
         # A picture, of the size it was meant to have.
         assert (tmp_path / f"{name}.png").read_bytes()[:24].endswith(b"\0\0\x04\x38\0\0\x02\x58")
+
+
+@pytest.mark.parametrize(
+    ("what", "values", "level"),
+    [
+        ("level", lambda at: 100.0, True),
+        ("noisy", lambda at: 100.0 + 20 * (int(at) % 2), True),
+        # While caches fill, before the half that counts.
+        ("warming up", lambda at: min(at, 600) / 6, True),
+        ("falling", lambda at: 1000 - at / 2, True),
+        ("a leak", lambda at: 100 + at / 20, False),
+        ("a slow leak in much", lambda at: 1000 + at / 6, False),
+        ("within its share", lambda at: 1000 + at / 20, True),
+        ("small", lambda at: at / 200, True),
+    ],
+)
+def test_the_soak_tells_growth_from_noise(what: str, values: Callable[[float], float], level: bool) -> None:
+    samples = [(float(at), values(at)) for at in range(0, 1200, 6)]
+    assert soak.verdict(samples, 0.05, 4.0)["level"] is level, what
+
+
+def test_the_soak_judges_what_it_has() -> None:
+    for samples in ([], [(0.0, 5.0)], [(3.0, 5.0), (3.0, 6.0)]):
+        assert soak.verdict(samples, 0.05, 4.0)["level"]
 
 
 @pytest.mark.parametrize("name", names())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loci_udfs.chunking import Chunk, iter_split, split, split_document
+from loci_udfs.chunking import Chunk, iter_split, iter_split_document, split
 from loci_udfs.errors import LociError
 from loci_udfs.extract import Document, Heading, to_document
 from loci_udfs.tokens import TOKENIZERS, Tokenizer, get_tokenizer
@@ -85,7 +85,9 @@ def test_laws_hold_with_headings_anywhere(text: str, data: st.DataObject) -> Non
     offsets = sorted(data.draw(st.sets(st.integers(0, max(len(text) - 1, 0)), max_size=8)))
     headings = [Heading(offset, 1 + offset % 6, f"h{offset}") for offset in offsets]
     tokenizer = get_tokenizer("cl100k")
-    chunks = split_document(Document(text, None, headings), chunk_tokens=100, overlap_tokens=40, tokenizer=tokenizer)
+    chunks = list(
+        iter_split_document(Document(text, None, headings), chunk_tokens=100, overlap_tokens=40, tokenizer=tokenizer)
+    )
     check(text, chunks, 100, 40, tokenizer)
     for chunk in chunks:
         in_force = [heading.title for heading in headings if heading.offset <= chunk.start]
@@ -165,7 +167,7 @@ def test_heading_paths_and_sections() -> None:
     body = _sentences(7)
     text = f"# Loci\n\n{body}\n\n## Install\n\n{body}\n\n### Debian\n\n{body}\n\n## Use\n\n{body}\n"
     document = to_document(text, "text/markdown")
-    chunks = split_document(document, chunk_tokens=100, overlap_tokens=20, tokenizer=Words())
+    chunks = list(iter_split_document(document, chunk_tokens=100, overlap_tokens=20, tokenizer=Words()))
     assert [chunk.heading for chunk in chunks] == [
         "Loci", "Loci > Install", "Loci > Install > Debian", "Loci > Use",
     ]  # fmt: skip
@@ -176,7 +178,9 @@ def test_heading_paths_and_sections() -> None:
 def test_a_heading_is_not_left_at_the_end_of_a_chunk() -> None:
     text = f"{_sentences(9)}\n\n## Next\n\n{_sentences(9)}"
     # The heading itself would still fit.
-    chunks = split_document(to_document(text, "text/markdown"), chunk_tokens=100, overlap_tokens=0, tokenizer=Words())
+    chunks = list(
+        iter_split_document(to_document(text, "text/markdown"), chunk_tokens=100, overlap_tokens=0, tokenizer=Words())
+    )
     assert "Next" not in chunks[0].content
     assert chunks[0].heading is None
     assert chunks[1].heading == "Next"
@@ -184,7 +188,7 @@ def test_a_heading_is_not_left_at_the_end_of_a_chunk() -> None:
 
 def test_a_heading_as_long_as_a_book_is_shortened_in_the_path() -> None:
     document = Document("text", None, [Heading(0, 1, "x" * 1000)])
-    heading = split_document(document, tokenizer=Words())[0].heading
+    heading = list(iter_split_document(document, tokenizer=Words()))[0].heading
     assert heading is not None and len(heading) == 120 and heading.endswith("…")
 
 

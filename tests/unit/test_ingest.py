@@ -13,7 +13,7 @@ import pypdf
 import pytest
 from docx.oxml import parse_xml
 
-from loci_udfs.chunking import split_document
+from loci_udfs.chunking import iter_split_document
 from loci_udfs.errors import LociError
 from loci_udfs.extract import PAGED_TEXT, to_document
 from loci_udfs.ingest import Converted, Limits, convert
@@ -52,14 +52,14 @@ def test_a_pdf_keeps_its_pages() -> None:
     )
     document = to_document(converted.content, converted.mime_type)
     assert document.text == "first (page)\n\nthird"
-    chunks = split_document(document, tokenizer=get_tokenizer("cl100k"))
+    chunks = list(iter_split_document(document, tokenizer=get_tokenizer("cl100k")))
     assert [chunk.metadata for chunk in chunks] == [{"page": 1, "last_page": 3}]
 
 
 def test_chunks_know_the_page_they_begin_on() -> None:
     pages = [" ".join(f"Sentence {i} of page {n}." for i in range(40)) for n in range(1, 6)]
     document = to_document("\f".join(["", *pages, ""]), PAGED_TEXT)
-    chunks = split_document(document, chunk_tokens=150, overlap_tokens=0, tokenizer=get_tokenizer("cl100k"))
+    chunks = list(iter_split_document(document, chunk_tokens=150, overlap_tokens=0, tokenizer=get_tokenizer("cl100k")))
     for chunk in chunks:
         where = chunk.metadata
         assert f"of page {int(where['page']) - 1}." in chunk.content.partition(". ")[0] + "."

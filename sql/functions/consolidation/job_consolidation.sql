@@ -15,9 +15,9 @@ begin
         where v_condensed = 0 or loci_private.is_orphan(o.stated, o.lineage)
         for update skip locked
     );
-    with wanted as (
-        select c.conversation_id, null::uuid as condensed_scope, loci_private.payer_of(c.organization_id, c.user_id) as organization_id,
-            c.user_id
+    -- What is being deleted just now is passed over: a request of it would wait for that, and fail.
+    with conversations as (
+        select c.conversation_id, loci_private.payer_of(c.organization_id, c.user_id) as organization_id, c.user_id
         from (
             select m.conversation_id
             from loci.messages as m
@@ -26,8 +26,9 @@ begin
             having count(*) >= loci.setting('context_messages')::integer + v_wanted
         ) as m
         join loci.conversations as c on c.conversation_id = m.conversation_id
-        union all
-        select null, s.scope_id, loci_private.organization_of(s.scope_id), case s.kind when 'user' then s.scope_id end
+        for key share of c skip locked
+    ), scopes as (
+        select s.scope_id, s.kind
         from (
             select distinct e.scope_id
             from loci_private.evicted_memories as e
@@ -36,6 +37,13 @@ begin
             having count(*) >= v_condensed
         ) as e
         join loci_private.scopes as s on s.scope_id = e.scope_id
+        for key share of s skip locked
+    ), wanted as (
+        select c.conversation_id, null::uuid as condensed_scope, c.organization_id, c.user_id
+        from conversations as c
+        union all
+        select null, s.scope_id, loci_private.organization_of(s.scope_id), case s.kind when 'user' then s.scope_id end
+        from scopes as s
     ), added as (
         insert into loci_private.requests (organization_id, user_id, request, conversation_id, condensed_scope, submitted_at)
         select w.organization_id, w.user_id, '{"purpose": "consolidation"}', w.conversation_id, w.condensed_scope, loci_private.now()

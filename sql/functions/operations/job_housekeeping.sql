@@ -6,6 +6,9 @@ as $$
 declare
     v_count bigint;
 begin
+    perform loci_private.purge_caches();
+    perform loci_private.purge_actions();
+    -- It may live in another database, and have this one's jobs all the same.
     if not exists (select from pg_extension as e where e.extname = 'pg_cron') then
         return 0;
     end if;
@@ -20,9 +23,12 @@ begin
             and d.end_time < $1 - make_interval(days => $2)'
     using loci_private.now(), loci.setting('job_history_days')::integer;
     get diagnostics v_count = row_count;
+<<<<<<< HEAD
     perform loci_private.purge_caches();
     perform loci_private.purge_actions();
     perform loci_private.log_event('job', jsonb_build_object('job', 'loci housekeeping', 'removed', v_count));
+=======
+>>>>>>> backup
     return v_count;
 end $$;
 comment on function loci_private.job_housekeeping() is

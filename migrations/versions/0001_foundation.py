@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "cea160b8a65fb842c5b95d8a06e2449176c93f15bed4e7073323c41a7cabd0fd"
+sql_hash = "236f9b8c52b2a3165e9840f243b93266595020749b83582bcbba42b410209bd5"
 version = "0.1.0.dev0"
 
 

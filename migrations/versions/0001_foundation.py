@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "236f9b8c52b2a3165e9840f243b93266595020749b83582bcbba42b410209bd5"
+sql_hash = "3882e01d83f4217b2e6218d07aa015d2d0acbc6ce30bf5ba40e3009039e00668"
 version = "0.1.0.dev0"
 
 

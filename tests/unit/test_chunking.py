@@ -188,7 +188,7 @@ def test_a_heading_is_not_left_at_the_end_of_a_chunk() -> None:
 
 def test_a_heading_as_long_as_a_book_is_shortened_in_the_path() -> None:
     document = Document("text", None, [Heading(0, 1, "x" * 1000)])
-    heading = list(iter_split_document(document, tokenizer=Words()))[0].heading
+    heading = next(iter_split_document(document, tokenizer=Words())).heading
     assert heading is not None and len(heading) == 120 and heading.endswith("…")
 
 

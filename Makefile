@@ -14,10 +14,10 @@ TESTS ?= tests
 ARGS ?=
 
 .PHONY: help demo up down psql dsn status migrate revision test test-docker lint format bench docs lock clean shim \
-        install install-demo install-tests start
+        release-check release-dump install install-demo install-tests start
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: install-demo up ## from nothing to answers: the PostgreSQL manual, searched by meaning
 	@LOCI_DSN="$$($(CLUSTER) dsn)" $(BIN)/python python/tools/demo.py $(ARGS)
@@ -70,6 +70,12 @@ bench: up ## run the benchmarks (NAME=one of them)
 docs: up ## generate docs/reference.md from the catalogue
 	@LOCI_DSN="$$($(CLUSTER) dsn)" $(BIN)/python python/tools/reference.py $(ARGS)
 
+release-check: .venv/.stamp ## say what is in the way of releasing this tree
+	@$(BIN)/python python/tools/release.py
+
+release-dump: up ## write tests/released/<version>.sql.gz, which later versions are upgraded from
+	@eval "$$($(CLUSTER) env)" && LOCI_DSN="$$LOCI_DSN" LOCI_PG_BIN="$$LOCI_PG_BIN" $(BIN)/python python/tools/release.py dump
+
 # Keeps the versions that are locked unless UPGRADE=1. uv reads neither pip's settings nor its environment, so what
 # is written is of the public registry whatever mirror a machine is set up with.
 LOCK = .venv-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --only-binary :all: \
@@ -84,11 +90,12 @@ lock: ## lock the versions and hashes of all Python packages again (UPGRADE=1: n
 	@$(LOCK) docker/requirements-shim.in --output-file docker/requirements-shim.txt
 	@$(LOCK) tests/pgai-requirements.in --output-file tests/pgai-requirements.txt
 	@$(LOCK) tests/litellm-requirements.in --output-file tests/litellm-requirements.txt
+	@$(LOCK) tests/langgraph-requirements.in --output-file tests/langgraph-requirements.txt
 	@rm -rf .venv-lock
 
 clean: ## stop the private cluster and remove its data, .venv and caches
 	@$(CLUSTER) destroy
-	@rm -rf .venv .venv-lock .venv-pgai .venv-litellm .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-lock .venv-pgai .venv-litellm .venv-langgraph .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 install:

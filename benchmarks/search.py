@@ -73,7 +73,8 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
                 connection,
                 "select r.ef_search from loci_private.vector_route((select model_id from loci.embedding_models "
                 "where name = 'bench'), loci_private.search_filter(null, null, null, null, null), %s, %s) as r",
-                K, K,
+                K,
+                K,
             )
             hand: dict[str, tuple[list[float], list[set[int]]]] = {}
             for path, settings in (("exact", _EXACT), ("index", _INDEX.format(wide))):

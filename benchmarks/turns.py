@@ -36,6 +36,11 @@ def run(dsn: str, arguments: argparse.Namespace) -> Result:
             long, short = _conversation(admin, user, arguments.turn_messages), _conversation(admin, user, 0)
             while one(admin, "select sum(pending) from loci.progress"):
                 admin.execute("call loci.drain()")
+            # As the job of indexes does it.
+            for (statement,) in admin.execute(
+                "select statement from loci.model_indexes where state = 'due'"
+            ).fetchall():
+                admin.execute(statement.encode())
             admin.execute("vacuum analyze")
             with psycopg.connect(dsn, autocommit=True, user=role, password="bench") as app:
                 begun: dict[str, list[float]] = {}

@@ -8,13 +8,25 @@ from pathlib import Path
 
 from alembic import context
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, pool
+from sqlalchemy import Connection, create_engine, pool
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from replay import replay, tree_hash
 
 # Two migrations at once would trip over each other; the second waits.
 _LOCK = 0x10C1
+
+
+def _refuse_schemas_of_others(connection: Connection) -> None:
+    """Whatever somebody else put into them beforehand would become Loci's."""
+    for name, owner in connection.exec_driver_sql(
+        "select n.nspname, r.rolname from pg_namespace as n join pg_roles as r on r.oid = n.nspowner "
+        "where n.nspname in ('loci', 'loci_private', 'loci_readers') and not r.rolsuper and r.rolname <> 'loci_owner'"
+    ):
+        raise SystemExit(
+            f'Schema "{name}" is there already and belongs to "{owner}", not to Loci: '
+            "drop or rename it, or install Loci in another database."
+        )
 
 
 def run() -> None:
@@ -37,6 +49,9 @@ def run() -> None:
         with connection.begin():
             connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (_LOCK,))
             connection.exec_driver_sql("set local client_min_messages = warning")
+            # Names without a schema are PostgreSQL's own, whatever others have put into public.
+            connection.exec_driver_sql("set local search_path = pg_catalog, pg_temp")
+            _refuse_schemas_of_others(connection)
             # Roles of the whole cluster and schemas come with the first revision; alembic's own table lives in the latter.
             connection.exec_driver_sql("create schema if not exists loci_private")
             context.configure(
@@ -45,6 +60,12 @@ def run() -> None:
                 version_table_schema="loci_private",
                 transactional_ddl=True,
             )
+            current = context.get_context().get_current_revision()
+            if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+                raise SystemExit(
+                    f"The database is at revision {current}, which is not among migrations/: it is of a newer version "
+                    "of Loci than this. Migrate it with that version, or restore the backup from before the upgrade."
+                )
             with context.begin_transaction():
                 context.run_migrations()
             if context.get_context().get_current_revision() == head.revision:

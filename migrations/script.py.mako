@@ -21,4 +21,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("Loci does not downgrade: restore a backup taken before the upgrade.")
+    raise SystemExit("Loci does not downgrade: restore the backup from before the upgrade (docs/backup.md).")

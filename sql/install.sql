@@ -1,6 +1,9 @@
 -- Table of contents: everything Loci is, in the order it is installed. `make migrate` brings sql/schema about through
 -- migrations/ and replays the rest as it stands; tests install a database from here and compare the two.
 
+-- Names without a schema are PostgreSQL's own, whatever others have put into public.
+set search_path = pg_catalog, pg_temp;
+
 \ir schema/000_roles.sql
 \ir schema/010_extensions.sql
 \ir schema/020_schemas.sql
@@ -23,6 +26,7 @@
 \ir schema/140_actions.sql
 \ir schema/140_consolidation.sql
 \ir schema/150_erasure.sql
+\ir schema/160_operations.sql
 
 -- What others need while they are being defined.
 \ir functions/operations/text_config.sql
@@ -30,6 +34,7 @@
 \ir functions/operations/epoch.sql
 \ir functions/operations/setting.sql
 \ir functions/operations/default_settings.sql
+\ir functions/operations/log_event.sql
 \ir functions/pipeline/backoff.sql
 
 \ir functions/erasure/is_forgotten.sql
@@ -172,8 +177,20 @@
 \ir functions/search/word_score.sql
 \ir functions/search/weigh_words.sql
 \ir functions/search/keyword_candidates.sql
-\ir functions/cache/check_cache_kind.sql
 \ir functions/cache/cache_access.sql
+\ir functions/metrics/metric_families.sql
+\ir functions/metrics/metric_kind.sql
+\ir functions/metrics/metric_bounds.sql
+\ir functions/metrics/metric_label.sql
+\ir functions/metrics/count_observations.sql
+\ir functions/metrics/fold_observations.sql
+\ir functions/metrics/note_observations.sql
+\ir functions/metrics/note_search.sql
+\ir functions/metrics/note_stage.sql
+\ir functions/metrics/count_calls.sql
+\ir functions/metrics/observe.sql
+\ir functions/metrics/drop_metric.sql
+\ir functions/cache/check_cache_kind.sql
 \ir functions/cache/cache_folded.sql
 \ir functions/cache/cache_parts.sql
 \ir functions/cache/cache_key.sql
@@ -218,6 +235,7 @@
 
 \ir functions/operations/check_schedule.sql
 \ir functions/operations/cron_database.sql
+\ir functions/operations/cron_slots.sql
 \ir functions/operations/schedule_jobs.sql
 \ir functions/completions/meter_requests.sql
 \ir functions/completions/metered_calls.sql
@@ -281,7 +299,9 @@
 \ir functions/consolidation/job_consolidation.sql
 \ir functions/consolidation/consolidate.sql
 
+\ir functions/operations/this_database.sql
 \ir functions/actions/function_pin.sql
+\ir functions/actions/registered_function.sql
 \ir functions/actions/action_running.sql
 \ir functions/actions/in_confirm.sql
 \ir functions/actions/review_arguments.sql
@@ -360,6 +380,27 @@
 \ir functions/operations/progress.sql
 \ir functions/operations/python_version.sql
 \ir functions/operations/status.sql
+\ir functions/operations/shared_memory.sql
+\ir functions/operations/setting_of_jobs.sql
+\ir functions/operations/key_problem.sql
+\ir functions/operations/open_snapshots.sql
+\ir functions/operations/job_seconds.sql
+\ir functions/operations/doctor_versions.sql
+\ir functions/operations/doctor_settings.sql
+\ir functions/operations/doctor_indexes.sql
+\ir functions/operations/doctor_jobs.sql
+\ir functions/operations/doctor_queues.sql
+\ir functions/operations/doctor_models.sql
+\ir functions/operations/doctor_keys.sql
+\ir functions/operations/doctor_sources.sql
+\ir functions/operations/doctor_horizon.sql
+\ir functions/operations/doctor_storage.sql
+\ir functions/security/present_objects.sql
+\ir functions/operations/doctor_privileges.sql
+\ir functions/operations/doctor.sql
+\ir functions/metrics/metric_samples.sql
+\ir functions/metrics/metrics.sql
+\ir functions/operations/prune_checkpoints.sql
 
 \ir triggers/action_events__append_only.sql
 \ir triggers/actions__log.sql
@@ -398,3 +439,5 @@
 \ir jobs/memories.sql
 \ir jobs/reconcile.sql
 \ir jobs/turns.sql
+
+\ir functions/security/installed_objects.sql

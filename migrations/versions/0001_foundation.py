@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "3309a4e51a523fcfe747b1307df6dc1bf278d9dd9b3266b43b9bdc3a24d31bf6"
+sql_hash = "cea160b8a65fb842c5b95d8a06e2449176c93f15bed4e7073323c41a7cabd0fd"
 version = "0.1.0.dev0"
 
 

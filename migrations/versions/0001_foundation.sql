@@ -439,7 +439,7 @@ alter table loci_private.chunks set (toast_tuple_target = 8160);
 alter table loci_private.chunks alter column lexemes set storage main;
 create index on loci_private.chunks (row_id, chunking_id, ordinal);
 create index on loci_private.chunks (chunking_id, organization_id);
-create index on loci_private.chunks (scope_id);
+create index on loci_private.chunks (scope_id, source_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);
 -- What the full-text arm knows of how common words are, a scope at a time: what somebody may not see never weighs on what
@@ -791,15 +791,17 @@ create table loci_private.summaries (
     up_to bigint not null,
     written_at timestamptz not null
 );
--- What a model may propose to do. function: its oid, so that another one made under the same name is another one.
+-- What a model may propose to do. function_name: schema and name; its only argument is jsonb. function_oid: another one that is
+-- made under the same name is another one, in the database that it was registered in; in a copy of it oids differ.
 create table loci_private.actions (
     name text not null primary key check (name ~ '^[A-Za-z0-9_-]{1,64}$'),
     description text not null,
     parameters jsonb not null,
-    function oid not null,
     function_name text not null,
-    -- Of its definition when it was registered: what was registered is what runs.
+    -- Of its owner and definition when it was registered: what was registered is what runs.
     pin bytea not null,
+    function_oid oid not null,
+    registered_in text not null,
     -- Null: all of them; empty: none.
     organizations uuid[],
     member_roles text[],
@@ -902,3 +904,43 @@ create table loci_private.erasures (
 -- Where something is quoted.
 create index on loci_private.turns using gin (passages jsonb_path_ops);
 create index on loci_private.summaries using gin (parts jsonb_path_ops);
+-- One row of loci.doctor(). remedy: what ends in a semicolon is SQL, anything else a line for the shell.
+create type loci_private.finding as (severity text, area text, object text, finding text, remedy text);
+
+-- What was there when Loci was installed, and what brings it back; the last file of the installation writes it.
+create table loci_private.installed_objects (
+    kind text not null,
+    object text not null,
+    detail text not null,
+    remedy text not null,
+    primary key (kind, object, detail)
+);
+
+-- What was measured and is not counted yet. Append only, without an index: whoever measures waits for nobody. Unlogged:
+-- a crash costs what was measured since the last drain.
+create unlogged table loci_private.observations (
+    observation_id bigint generated always as identity,
+    metric text not null,
+    labels jsonb not null,
+    value double precision not null,
+    -- Loci's own; the others are applications'.
+    own boolean not null
+);
+
+-- The newest observation that is counted; one row.
+create unlogged table loci_private.counted_observations (
+    only_row boolean not null primary key default true check (only_row),
+    up_to bigint not null
+);
+
+-- What was counted, a row for each set of labels. buckets: how many were at most as large as each bound of its histogram.
+create table loci_private.metric_series (
+    metric text not null,
+    labels jsonb not null,
+    own boolean not null,
+    observed bigint not null,
+    total double precision not null,
+    last_value double precision not null,
+    buckets bigint [] not null,
+    primary key (metric, labels)
+);

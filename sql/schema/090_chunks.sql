@@ -82,6 +82,6 @@ alter table loci_private.chunks set (toast_tuple_target = 8160);
 alter table loci_private.chunks alter column lexemes set storage main;
 create index on loci_private.chunks (row_id, chunking_id, ordinal);
 create index on loci_private.chunks (chunking_id, organization_id);
-create index on loci_private.chunks (scope_id);
+create index on loci_private.chunks (scope_id, source_id);
 create index on loci_private.chunks (text_hash);
 create index chunks_lexemes on loci_private.chunks using gin (lexemes);

@@ -1,12 +1,14 @@
--- What a model may propose to do. function: its oid, so that another one made under the same name is another one.
+-- What a model may propose to do. function_name: schema and name; its only argument is jsonb. function_oid: another one that is
+-- made under the same name is another one, in the database that it was registered in; in a copy of it oids differ.
 create table loci_private.actions (
     name text not null primary key check (name ~ '^[A-Za-z0-9_-]{1,64}$'),
     description text not null,
     parameters jsonb not null,
-    function oid not null,
     function_name text not null,
-    -- Of its definition when it was registered: what was registered is what runs.
+    -- Of its owner and definition when it was registered: what was registered is what runs.
     pin bytea not null,
+    function_oid oid not null,
+    registered_in text not null,
     -- Null: all of them; empty: none.
     organizations uuid[],
     member_roles text[],

@@ -46,10 +46,14 @@ INSTALLERS_REPAIRS = {"loci_private.refresh_source"}
 # Take no arguments and only show Loci's own jobs and builds, where pg_cron lives, and which sessions are alive.
 INSTALLERS_VIEWS = {
     "loci_private.cron_database",
+    "loci_private.cron_slots",
     "loci_private.cron_jobs",
     "loci_private.index_builds",
+    "loci_private.open_snapshots",
     "loci_private.sessions",
 }
+# Writes a line into the server's log, if an administrator turned that on, and does nothing else.
+INSTALLERS_PEN = {"loci_private.log_event"}
 # Takes no arguments: makes the jobs that are defined, as the settings say.
 INSTALLERS_SCHEDULER = {"loci.schedule_jobs"}
 
@@ -232,6 +236,7 @@ NOT_ONE_OBJECT = {
     "operations/default_settings.sql",
     "pipeline/default_redaction_patterns.sql",
     "security/comments.sql",
+    "security/installed_objects.sql",
     "security/ownership.sql",
     "security/policies.sql",
     "security/privileges.sql",
@@ -283,6 +288,7 @@ def test_owners(db: Database) -> None:
             *INSTALLERS_VIEWS,
             *INSTALLERS_SCHEDULER,
             *INSTALLERS_EARS,
+            *INSTALLERS_PEN,
         }
     )
     assert {name: sorted(owned[name]["callers"]) for name in INSTALLERS_SCHEDULER} == {
@@ -380,7 +386,7 @@ JUSTIFIED = (
         "its condition is filter_sql()'s, or one of two constants",
     ),
     (
-        r"(loci_private\.(keyword_candidates|search_text)|loci\.explain_search)\(.*",
+        r"(loci_private\.(keyword_candidates|search_text)|loci\.(doctor|explain_search))\(.*",
         r"warning: target type is different .*",
         "an array appended to in a loop",
     ),

@@ -136,3 +136,13 @@ def test_bad_arguments_and_writes_are_refused_as_ever(people: Any, app: Connecti
         assert caught.value.sqlstate == "LC303"
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), app.transaction():
             app.execute("insert into loci.documents (scope_id, content) values (%s, 'x')", (people.ada,))
+
+
+def test_a_dba_looks_at_a_standby(standby: Standby, primary: Database, people: Any) -> None:
+    with connect(standby.dsn("loci")) as connection:
+        severities = {row["severity"] for row in connection.execute("select * from loci.doctor()").fetchall()}
+        assert severities <= {"ok", "note"}
+        row = connection.execute("select loci.metrics() as text, loci.observe('mine_total') as noted").fetchone()
+        assert row is not None
+        assert "queue_depth" in row["text"]
+        assert row["noted"] is False

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.litellm, pytest.mark.timeout(400)]
 REQUIREMENTS = ROOT / "tests/litellm-requirements.txt"
 MASTER_KEY = "sk-master-3c92d7f0a85e416b"
 TOKEN_PRICE = 0.00002
+SUMMARY = {"summary": "Bob planned the harbour festival.", "facts": ["Bob likes lanterns.", "The festival is in June."]}
 
 
 @dataclass
@@ -152,6 +153,21 @@ def proxy(
                             "id": "call_1",
                             "type": "function",
                             "function": {"name": "answer", "arguments": '{"name": "Ada", "born": 1815}'},
+                        }
+                    ],
+                },
+            },
+            {
+                "model_name": "summarises",
+                "litellm_params": {
+                    "model": "openai/chat",
+                    "api_key": "none",
+                    "mock_response": "unused",
+                    "mock_tool_calls": [
+                        {
+                            "id": "call_1",
+                            "type": "function",
+                            "function": {"name": "answer", "arguments": json.dumps(SUMMARY)},
                         }
                     ],
                 },
@@ -430,3 +446,26 @@ def test_a_conversation(world: World) -> None:
         "Who keeps the harbour?",
         "The harbour master.",
     ]
+
+
+def test_a_long_conversation_is_summarised_through_the_proxy(world: World) -> None:
+    db, people = world.db, world.people
+    db.execute("update loci.organizations set chat_model = 'summarises', fallback_model = null")
+    db.execute("update loci.settings set value = '4' where name = 'context_messages'")
+    db.execute("update loci.settings set value = '10' where name = 'consolidation_messages'")
+    with db.acting(people.bob) as connection:
+        row = connection.execute("insert into loci.conversations default values returning conversation_id").fetchone()
+        assert row is not None
+        connection.execute(
+            "insert into loci.messages (conversation_id, role, content) "
+            "select %s, case n %% 2 when 1 then 'user' else 'assistant' end, 'word ' || n from generate_series(1, 14) as n",
+            (row["conversation_id"],),
+        )
+    assert db.value("select loci_private.job_consolidation()") == 1
+    db.drain(60)
+    assert db.rows("select stage, message from loci.failures") == []
+    summarized = "select count(*) from loci.messages where conversation_id = %s and summarized_at is not null"
+    assert db.value(summarized, row["conversation_id"]) == 10
+    with db.acting(people.bob) as connection:
+        recalled = connection.execute("select content from loci.recall('lanterns')").fetchall()
+    assert {m["content"] for m in recalled} == {*SUMMARY["facts"], SUMMARY["summary"]}

@@ -277,7 +277,7 @@ def test_few_visible_vectors_are_compared_by_their_scope(explained: Explained, d
     table = embeddings_table(db).split(".")[1]
     plans = search(explained, people.ada)
     compared = only(plans, *VECTOR_ARM)
-    assert f"{table}_scope_id_idx" in compared.indexes()
+    assert f"{table}_scope_id_source_id_idx" in compared.indexes()
     assert f"{table}_hnsw" not in compared.indexes()
     assert {name for plan in plans for name in plan.scanned()} & {table, "chunks", "source_rows"} == set()
 
@@ -367,7 +367,7 @@ def test_counting_what_is_visible_reads_the_index_alone(
             ]
             assert len(found) == (name in counted)
             for plan in found:
-                assert plan.indexes() == {f"{name}_scope_id_idx"}
+                assert plan.indexes() == {f"{name}_scope_id_source_id_idx"}
                 assert "Index Only Scan" in plan.kinds()
 
 

@@ -1,4 +1,4 @@
-"""A streaming replica of a private server: pg_basebackup into a directory of its own, standby.signal, hot_standby."""
+"""A streaming replica of a private server (pg_basebackup, standby.signal, hot_standby), or a server of its own made of a copy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from tests.servers.local_server import FAST, LocalServer
 
 
 class Standby:
-    """home: directory that is made and removed by this class; it must be open to the OS user postgres."""
+    """home: directory that is made and removed by this class; it must be open to the OS user postgres.
 
-    def __init__(self, primary: LocalServer, home: Path) -> None:
+    copy: data directory that pg_basebackup made; started as a server of its own, no replica.
+    """
+
+    def __init__(self, primary: LocalServer, home: Path, *, copy: Path | None = None) -> None:
         self.home = home
+        self._copy = copy
         self._primary = primary
         with psycopg.connect(primary.dsn()) as connection:
             row = connection.execute(
@@ -69,11 +73,12 @@ class Standby:
         self.home.mkdir()
         if os.getuid() == 0:
             shutil.chown(self.home, "postgres", "postgres")
-        data = self.home / "pgdata"
-        self._run(
-            f"{self._bin}/pg_basebackup", "-h", self._socket, "-p", str(self._primary.port), "-U", "postgres",
-            "-D", str(data), "-R", "-X", "stream", "-c", "fast", "--no-sync",
-        )  # fmt: skip
+        data = self._copy or self.home / "pgdata"
+        if self._copy is None:
+            self._run(
+                f"{self._bin}/pg_basebackup", "-h", self._socket, "-p", str(self._primary.port), "-U", "postgres",
+                "-D", str(data), "-R", "-X", "stream", "-c", "fast", "--no-sync",
+            )  # fmt: skip
         options = f"{FAST} -c port={self._port} -c unix_socket_directories={self.home} -c hot_standby=on"
         self._run(
             f"{self._bin}/pg_ctl",
@@ -93,5 +98,5 @@ class Standby:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run(f"{self._bin}/pg_ctl", "-D", str(self.home / "pgdata"), "-m", "immediate", "-w", "stop")
+        self._run(f"{self._bin}/pg_ctl", "-D", str(self._copy or self.home / "pgdata"), "-m", "immediate", "-w", "stop")
         shutil.rmtree(self.home, ignore_errors=True)

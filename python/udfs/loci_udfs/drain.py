@@ -95,7 +95,8 @@ class Drain:
         self._lease = str(uuid.uuid4())
         if max_seconds is None:
             max_seconds = int(db.query("select loci.setting('drain_seconds') as value")[0]["value"])
-        self._deadline = clock() + max_seconds
+        self._began = clock()
+        self._deadline = self._began + max_seconds
         self._models: dict[int, ModelConfig] = {}
         self._unusable: set[int] = set()
         # Whether more changed rows are waiting than can be claimed at a time.
@@ -122,11 +123,23 @@ class Drain:
             # Fresh work goes first: only what is left of a batch is for rows that are being switched.
             worked |= not self._full and self._switch()
         self._step("activate_complete")
-        while self._step("count_words"):
-            pass
+        for step in ("count_words", "fold_observations"):
+            while self._step(step):
+                pass
         # Whoever asks a model is told where the meter cannot be used; rows are indexed in any case.
         with suppress(LociError):
             write_ledger(self._db)
+        self._log()
+
+    def _log(self) -> None:
+        outcome = {
+            "job": "loci drain",
+            "lease": self._lease,
+            "seconds": round(self._clock() - self._began, 3),
+            "in_time": not self._late(),
+        }
+        self._db.query("select loci_private.log_event('job', $1)", ("jsonb", json.dumps(outcome)))
+        self._db.commit()
 
     def _switch(self) -> bool:
         """Get on with what is being switched to another model or chunking."""

@@ -14,7 +14,7 @@ as $$
         from loci_private.usable_actions(loci.current_user_id(), action_tools.organization_id) as u
         where pg_has_role(session_user, 'loci_proposer', 'member')
             -- What can only be refused is not offered.
-            and u.pin = loci_private.function_pin(u.function)
+            and loci_private.registered_function(u) is not null
         order by u.name
         -- As many as a request may have.
         limit 128

@@ -10,6 +10,7 @@ declare
     v_action loci_private.actions;
     v_status text;
     v_error jsonb;
+    v_function oid;
 begin
     if not loci_private.in_confirm(confirm_step.proposal_id) then
         raise exception 'this is a part of loci.confirm()'
@@ -22,10 +23,10 @@ begin
     select a.* into v_action
     from loci_private.usable_actions(v_proposal.user_id, v_proposal.organization_id) as a
     where a.name = v_proposal.action;
+    v_function := loci_private.registered_function(v_action);
     if v_action.name is null then
         v_error := loci_private.action_error('LC733');
-    elsif v_proposal.pin is distinct from v_action.pin or v_action.pin is distinct from loci_private.function_pin(v_action.function)
-    then
+    elsif v_proposal.pin is distinct from v_action.pin or v_function is null then
         v_error := loci_private.action_error('LC734');
     end if;
     if confirm_step.outcome is null then
@@ -55,7 +56,7 @@ begin
                 )
                 from pg_proc as p
                 join pg_namespace as n on n.oid = p.pronamespace
-                where p.oid = v_action.function
+                where p.oid = v_function
             );
         end if;
         v_status := 'refused';

@@ -66,18 +66,19 @@ begin
             hint = 'select organization_id, name from loci.organizations lists them.';
     end if;
     insert into loci_private.actions (
-        name, description, parameters, function, function_name, pin, organizations, member_roles, expires_seconds,
-        registered_by, registered_at
+        name, description, parameters, function_name, pin, function_oid, registered_in, organizations, member_roles,
+        expires_seconds, registered_by, registered_at
     )
     values (
-        register_action.name, v_description, register_action.parameters, register_action.function, v_name,
-        loci_private.function_pin(register_action.function), register_action.organizations, register_action.member_roles,
-        register_action.expires_seconds, session_user, loci_private.now()
+        register_action.name, v_description, register_action.parameters, v_name,
+        loci_private.function_pin(register_action.function), register_action.function, loci_private.this_database(),
+        register_action.organizations, register_action.member_roles, register_action.expires_seconds, session_user,
+        loci_private.now()
     )
     on conflict (name) do update
-    set description = excluded.description, parameters = excluded.parameters, function = excluded.function,
-        function_name = excluded.function_name, pin = excluded.pin, organizations = excluded.organizations,
-        member_roles = excluded.member_roles, expires_seconds = excluded.expires_seconds,
+    set description = excluded.description, parameters = excluded.parameters, function_name = excluded.function_name,
+        pin = excluded.pin, function_oid = excluded.function_oid, registered_in = excluded.registered_in,
+        organizations = excluded.organizations, member_roles = excluded.member_roles, expires_seconds = excluded.expires_seconds,
         registered_by = excluded.registered_by, registered_at = excluded.registered_at;
 end $$;
 comment on function loci.register_action(text, text, jsonb, regprocedure, uuid [], text [], integer) is

@@ -35,7 +35,7 @@ begin
         v_error := loci_private.action_error('LC750');
     elsif v_action.name is null then
         v_error := loci_private.action_error('LC733');
-    elsif v_action.pin is distinct from loci_private.function_pin(v_action.function) then
+    elsif loci_private.registered_function(v_action) is null then
         v_error := loci_private.action_error('LC734');
     elsif octet_length(store_proposal.arguments::text) > loci.setting('action_max_bytes')::integer then
         v_error := loci_private.action_error('LC736');

@@ -20,6 +20,7 @@ begin
         for update skip locked
     ));
     get diagnostics v_excess = row_count;
+    perform loci_private.log_event('eviction', jsonb_build_object('of', 'cache', 'kind', cache_trim.kind, 'count', v_excess));
     perform nextval(format('loci_private.cache_%s_evictions', cache_trim.kind)::regclass) from generate_series(1, v_excess);
     return v_excess;
 end $$;

@@ -23,6 +23,8 @@ declare
     v_snapshot pg_snapshot;
     v_entry loci_private.cache;
     v_row loci.passage;
+    v_began timestamptz;
+    v_results integer;
 begin
     if v_access <> 'none' then
         v_user := loci.current_user_id();
@@ -79,11 +81,16 @@ begin
             return;
         end if;
     end if;
+    v_began := loci_private.now();
     if v_key is null or v_access <> 'write' or (loci_private.cache_limits('search')).size = 0 then
         return query select f.* from loci_private.search_text(
             cached_search.query, cached_search.k, cached_search.mode, cached_search.min_similarity, cached_search.scopes,
             cached_search.sources, cached_search.metadata, cached_search.since, cached_search.until, false, false, false
         ) as f;
+        get diagnostics v_results = row_count;
+        if v_key is not null then
+            perform loci_private.note_search(v_began, v_results, null);
+        end if;
         return;
     end if;
 
@@ -103,6 +110,8 @@ begin
         v_entry.vector_ranks := v_entry.vector_ranks || v_row.vector_rank;
         v_entry.keyword_ranks := v_entry.keyword_ranks || v_row.keyword_rank;
     end loop;
+    -- Hits leave nothing but their count: a row for each would cost more than the hit.
+    perform loci_private.note_search(v_began, coalesce(cardinality(v_entry.chunk_ids), 0), v_entry.similarities);
     -- Nothing found is quick to find again. What was found while a model was out of reach is not the answer.
     if v_entry.chunk_ids is not null
         and not exists (

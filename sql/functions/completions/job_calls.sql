@@ -25,6 +25,7 @@ begin
     delete from loci_private.requests as r
     where r.finished_at < loci_private.now() - make_interval(hours => loci.setting('result_hours')::integer);
     get diagnostics v_count = row_count;
+    perform loci_private.log_event('job', jsonb_build_object('job', 'loci calls', 'removed', v_count));
     return v_count;
 end $$;
 comment on function loci_private.job_calls() is

@@ -4,7 +4,8 @@ language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_count bigint;
+    v_written uuid[];
+    v_call record;
 begin
     -- One drain at a time: the others have their own work to do.
     if not pg_try_advisory_xact_lock(hashtext('loci ledger'), 0) then
@@ -30,7 +31,7 @@ begin
             cost_usd numeric, cost_estimated boolean, latency_ms integer, trace_id text
         )
         on conflict do nothing
-        returning organization_id, called_at, cost_usd
+        returning call_id, organization_id, called_at, cost_usd
     ), spent as (
         insert into loci_private.spending as s (organization_id, month, cost_usd)
         select w.organization_id, date_trunc('month', w.called_at at time zone 'UTC')::date, sum(w.cost_usd)
@@ -39,8 +40,18 @@ begin
         group by 1, 2
         on conflict (organization_id, month) do update set cost_usd = s.cost_usd + excluded.cost_usd
     )
-    select count(*) into v_count from written as w;
-    return v_count;
+    select coalesce(array_agg(w.call_id), '{}') into v_written from written as w;
+    perform loci_private.count_calls(v_written);
+    if loci.setting('log_events') = 'true' then
+        for v_call in select c.* from loci_private.calls as c where c.call_id = any(v_written) loop
+            perform loci_private.log_event('call', jsonb_build_object(
+                'call_id', v_call.call_id, 'request_id', v_call.request_id, 'trace_id', v_call.trace_id, 'model', v_call.model,
+                'gateway', v_call.gateway, 'fallback', v_call.fallback, 'status', v_call.status, 'sqlstate', v_call.sqlstate,
+                'latency_ms', v_call.latency_ms, 'called_at', v_call.called_at
+            ));
+        end loop;
+    end if;
+    return cardinality(v_written);
 end $$;
 comment on function loci_private.write_calls(jsonb) is
 'Enter metered calls in the ledger, those that are in it already left out. Null when another session is just doing so.';

@@ -49,6 +49,7 @@ begin
     insert into loci_private.completion_queue (request_id)
     select a.request_id from added as a;
     get diagnostics v_count = row_count;
+    perform loci_private.log_event('job', jsonb_build_object('job', 'loci consolidation', 'queued', v_count));
     return v_count;
 end $$;
 comment on function loci_private.job_consolidation() is

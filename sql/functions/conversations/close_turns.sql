@@ -16,6 +16,9 @@ begin
         for update skip locked
     );
     get diagnostics v_count = row_count;
+    if close_turns.conversation_id is null then
+        perform loci_private.log_event('job', jsonb_build_object('job', 'loci turns', 'closed', v_count));
+    end if;
     return v_count;
 end $$;
 comment on function loci_private.close_turns(uuid) is

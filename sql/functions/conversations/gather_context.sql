@@ -6,6 +6,7 @@ language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_began constant timestamptz := loci_private.now();
     v_scopes uuid[];
     v_sources text[];
     v_k integer := loci.setting('context_passages')::integer;
@@ -75,6 +76,7 @@ begin
     if v_context ? 'error' then
         perform loci_private.raise_error(v_context -> 'error');
     end if;
+    perform loci_private.note_stage('context', v_began);
     return v_context || jsonb_build_object('tools', v_tools, 'passages', coalesce((
         select jsonb_agg(p.p - '{content,title}'::text[] || jsonb_build_object('number', p.n) order by p.n)
         from jsonb_array_elements(v_passages) with ordinality as p (p, n)

@@ -22,6 +22,9 @@ begin
     update loci_private.turns as t
     set status = store_answer.status, answer_id = v_message, finished_at = loci_private.now()
     where t.turn_id = turn.turn_id;
+    if store_answer.status = 'complete' then
+        perform loci_private.note_stage('turn', turn.begun_at);
+    end if;
     return v_message;
 end $$;
 comment on function loci_private.store_answer(loci_private.turns, text, text, integer) is

@@ -3,6 +3,9 @@ returns void
 language sql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
+    select loci_private.log_event('erasure', jsonb_build_object(
+        'kind', note_erasure.kind, 'source', note_erasure.source, 'by_administrator', note_erasure.by_administrator
+    ));
     insert into loci_private.erasures (erased_at, kind, source, by_administrator, report)
     values (loci_private.now(), note_erasure.kind, note_erasure.source, note_erasure.by_administrator, note_erasure.report)
 $$;

@@ -67,6 +67,7 @@ begin
             v_memory.chunk_id, v_source, v_memory.scope_id, v_memory.memory_type, v_memory.audience, v_memory.renewed_at,
             v_memory.memory_id, v_same, v_now;
     end loop;
+    perform loci_private.log_event('job', jsonb_build_object('job', 'loci memories', 'removed', v_count));
     return v_count;
 end $$;
 comment on function loci_private.sweep_memories(integer) is

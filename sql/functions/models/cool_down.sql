@@ -5,6 +5,11 @@ returns table (outages integer, wait double precision)
 language sql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
+    select loci_private.log_event('gateway outage', jsonb_build_object(
+        'model_id', cool_down.model_id, 'gateway', cool_down.chat_gateway, 'sqlstate', cool_down.error ->> 'sqlstate',
+        'retry_after_seconds', cool_down.seconds
+    ))
+    where cool_down.error is not null;
     insert into loci_private.model_health as h (model_id, chat_gateway, cooldown_until, outages, error, since)
     select
         cool_down.model_id,

@@ -23,7 +23,7 @@ begin
     if dimensions * 2 <= 7500 then
         execute format('alter table loci_private.%I alter column embedding set storage plain', v_table);
     end if;
-    execute format('create index if not exists %I on loci_private.%I (scope_id)', v_table || '_scope_id_idx', v_table);
+    execute format('create index if not exists %I on loci_private.%I (scope_id, source_id)', v_table || '_scope_id_source_id_idx', v_table);
     execute format('create index if not exists %I on loci_private.%I (row_id)', v_table || '_row_id_idx', v_table);
     execute format('alter table loci_private.%I owner to loci_owner', v_table);
 end $$;

@@ -3,6 +3,11 @@ returns boolean
 language sql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
+    select loci_private.log_event('gateway recovered', jsonb_build_object(
+        'model_id', h.model_id, 'gateway', h.chat_gateway, 'outages', h.outages, 'since', h.since
+    ))
+    from loci_private.model_health as h
+    where (h.model_id = recovered.model_id or h.chat_gateway = recovered.chat_gateway) and h.outages > 0;
     with gone as (
         delete from loci_private.model_health as h
         where h.model_id = recovered.model_id or h.chat_gateway = recovered.chat_gateway

@@ -119,6 +119,9 @@ insert into loci.settings (name, kind, default_value, minimum, maximum, descript
 ('call_retention_months', 'integer', '13', 1, 1200, 'Calls older than this, whole months, and their texts are removed.'),
 ('result_hours', 'integer', '24', 1, 8760, 'Results of loci.submit() expire after this.'),
 ('max_waiting_requests', 'integer', '1000', 1, 1000000, 'Most requests of one user that may wait in the queue of loci.submit().'),
+('log_events', 'boolean', 'false', null, null,
+    'Write jobs, calls of chat models, outages, evictions and erasures into the server''s log, a line of JSON each; ids and figures only.'),
+('metric_series_max', 'integer', '1000', 0, 100000, 'Series that applications may make with loci.observe().'),
 ('job_history_days', 'integer', '7', 1, 3650, 'Rows of cron.job_run_details of Loci jobs older than this are removed.')
 on conflict (name) do update set
 kind = excluded.kind, default_value = excluded.default_value, minimum = excluded.minimum,

@@ -20,6 +20,17 @@ begin
         model := v_model.name;
         v_table := loci_private.model_table(v_model.model_id);
         v_relation := to_regclass(format('loci_private.%I', v_table));
+        if v_relation is null then
+            state := 'missing';
+            vectors := 0;
+            waiting := 0;
+            phase := null;
+            percent := null;
+            bytes := null;
+            statement := null;
+            return next;
+            continue;
+        end if;
         -- A drain works through rows and chunks by turns, so both tell how far it is.
         select (select count(*) from loci_private.embed_queue as q where q.model_id = v_model.model_id)
             + (select count(*) from loci_private.row_queue as q where q.op = 'upsert')

@@ -22,6 +22,7 @@ begin
     get diagnostics v_count = row_count;
     perform loci_private.purge_caches();
     perform loci_private.purge_actions();
+    perform loci_private.log_event('job', jsonb_build_object('job', 'loci housekeeping', 'removed', v_count));
     return v_count;
 end $$;
 comment on function loci_private.job_housekeeping() is

@@ -33,6 +33,7 @@ begin
         'select cron.unschedule(j.jobid) from cron.job as j
         where j.jobname ~ ''^loci index [0-9]+$'' and j.database = current_database()
             and not exists (select from loci.embedding_models as m where j.jobname = ''loci index '' || m.model_id)';
+    perform loci_private.log_event('job', jsonb_build_object('job', 'loci indexes', 'due', v_count));
     return v_count;
 end $$;
 comment on function loci_private.job_indexes() is

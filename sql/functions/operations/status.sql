@@ -7,7 +7,7 @@ as $$
 begin
     return query
     select 'version', true,
-        format('Loci %s on PostgreSQL %s, pgvector %s', i.version, current_setting('server_version'),
+        format('Loci %s on PostgreSQL %s, pgvector %s', i.version, split_part(current_setting('server_version'), ' ', 1),
             (select e.extversion from pg_extension as e where e.extname = 'vector')),
         i.installed_at
     from loci_private.installation as i;

@@ -18,7 +18,14 @@ begin
     where f.stage <> 'complete' and not exists (select from loci_private.sources as s where s.source_id = f.source_id);
 
     for v_source in select s.* from loci_private.sources as s where s.watched order by s.source_id loop
-        if not exists (select from pg_class as c where c.oid = v_source.relation) then
+        -- In a restored dump the number of a table that was dropped may be another table's.
+        if not exists (
+            select from loci_private.source_tables as t
+            join pg_class as c on c.oid = t.relation
+            where t.source_id = v_source.source_id and t.relation = v_source.relation
+        ) then
+            delete from loci_private.source_tables as t
+            where t.source_id = v_source.source_id and not exists (select from pg_class as c where c.oid = t.relation);
             perform loci_private.remove_rows(array_agg(r.row_id))
             from loci_private.source_rows as r
             where r.source_id = v_source.source_id
@@ -128,6 +135,7 @@ begin
     delete from loci_private.embed_queue as q
     where not exists (select from loci_private.chunks as c where c.chunk_id = q.chunk_id);
     perform loci_private.activate_complete();
+    perform loci_private.log_event('job', jsonb_build_object('job', 'loci reconcile', 'queued', v_total));
     return v_total;
 end $$;
 comment on function loci.reconcile(boolean) is

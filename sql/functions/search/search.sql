@@ -16,8 +16,12 @@ returns setof loci.passage
 language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_began timestamptz;
+    v_results integer;
 begin
     if search.merge or search.rerank or search.expand then
+        v_began := loci_private.now();
         return query
         select p.*
         from loci_private.search_text(
@@ -25,6 +29,8 @@ begin
             search.since, search.until, coalesce(search.merge, false), coalesce(search.rerank, false),
             coalesce(search.expand, false)
         ) as p;
+        get diagnostics v_results = row_count;
+        perform loci_private.note_search(v_began, v_results, null);
         return;
     end if;
     return query

@@ -23,7 +23,7 @@ declare
     v_binary boolean;
     v_limit text;
     v_narrowed boolean := num_nonnulls(
-        (filter).sources, (filter).metadata, (filter).since, (filter).until, (filter).required, (filter).excluded
+        (filter).metadata, (filter).since, (filter).until, (filter).required, (filter).excluded
     ) > 0;
     v_share float8;
     v_unrestricted float8;
@@ -93,14 +93,12 @@ begin
     where s.schemaname = 'loci_private' and s.tablename = v_table and s.attname = 'audience';
     v_estimate := coalesce(v_share * v_unrestricted * total, 0);
     visible := v_estimate;
-    if visible <= 1.5 * exact_limit then
+    if visible <= 1.5 * exact_limit or (filter).sources is not null then
         counted := true;
+        -- Audiences are left to the estimate: an index knows the rest without reading a row.
         visible := loci_private.count_vectors(
             v_table,
-            case
-                when v_unrestricted > 0.9 then 'x.scope_id = any(($1).scopes)'
-                else 'loci.is_visible(x.scope_id, x.audience, ($1).scopes, ($1).principals)'
-            end,
+            'x.scope_id = any(($1).scopes)' || case when (filter).sources is not null then ' and x.source_id = any(($1).sources)' else '' end,
             filter, exact_limit + 1
         );
     end if;
@@ -126,7 +124,8 @@ begin
         when v_binary then greatest(120 + 5 * k, 1.2 * candidates * total / visible)
         else greatest(120 + 5 * k + 3.0 * k * total / visible, 1.2 * candidates * total / visible)
     end);
-    max_scan_tuples := least(2000000000, greatest(20000, 5.0 * candidates * total / visible));
+    -- No further than comparing all would cost: what is nearest may be just what the filter leaves out.
+    max_scan_tuples := greatest(5.0 * candidates * total / visible, visible / 25.0);
 end $$;
 comment on function loci_private.vector_route(integer, loci_private.search_filter, integer, integer) is
 'How to find the want nearest vectors of a model, of which the k nearest have to be right: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else about so many.';

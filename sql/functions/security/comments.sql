@@ -117,3 +117,8 @@ comment on table loci_private.summaries is 'What older messages of a conversatio
 comment on table loci_private.evicted_memories is 'Memories that had to go for want of room and wait to be condensed into one.';
 comment on table loci_private.forgotten is 'Hashes of the ids of users that were forgotten.';
 comment on table loci_private.erasures is 'What was erased, when, and how much.';
+comment on type loci_private.finding is 'One row of loci.doctor().';
+comment on table loci_private.installed_objects is 'What there was, and who had which right, when Loci was installed; what loci.doctor() compares with.';
+comment on table loci_private.observations is 'What was measured and is not counted yet; a crash empties it.';
+comment on table loci_private.counted_observations is 'The newest observation that is counted.';
+comment on table loci_private.metric_series is 'What was counted, a row for each set of labels.';

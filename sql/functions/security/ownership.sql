@@ -7,7 +7,8 @@ declare
         'watch', 'unwatch', 'set_chunking', 'adopt_pgai_vectorizer', 'register_source', 'build_source_readers',
         'build_source_triggers', 'probe_source', 'give_reader', 'require_owner', 'refresh_source', 'caller', 'schedule_job',
         'cron_jobs', 'job_housekeeping', 'drain', 'sessions', 'schedule_jobs', 'cron_database', 'follow_tables', 'unfollow_table',
-        'follow_partitions', 'forget_tables', 'job_indexes', 'index_builds'
+        'follow_partitions', 'forget_tables', 'job_indexes', 'index_builds', 'log_event', 'open_snapshots',
+        'cron_slots'
     ];
 begin
     grant create on schema loci_private to loci_owner;

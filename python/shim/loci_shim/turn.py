@@ -51,13 +51,16 @@ class Turn:
     def text(self) -> str:
         return _storable("".join(self._pieces))
 
-    async def next(self, seconds: float | None) -> Event | None:
-        """What the client is told next; after `done`, None. Raises TimeoutError."""
+    async def next(self, seconds: float | None) -> list[Event | None]:
+        """What the client is told next, all that is there; None ends it. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
-            event = await self._events.get()
-        if event and event[0] == "message":
-            self._room.release()
-        return event
+            events = [await self._events.get()]
+        while not self._events.empty():
+            events.append(self._events.get_nowait())
+        for event in events:
+            if event and event[0] == "message":
+                self._room.release()
+        return events
 
     def stop(self) -> None:
         """Nobody listens any more. What has come is stored."""

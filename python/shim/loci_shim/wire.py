@@ -53,26 +53,32 @@ class Answer(StreamingResponse):
         number = 0
         while True:
             try:
-                event = await self._turn.next(self._settings.shim_heartbeat_seconds)
+                events = await self._turn.next(self._settings.shim_heartbeat_seconds)
             except TimeoutError:
                 yield ": still here\n"
                 continue
-            if event is None:
-                return
-            number += 1
-            if text := self._format(number, event):
+            # Sending is what costs most: pieces that have come meanwhile go together.
+            text = ""
+            for event in events:
+                number += 1
+                text += self._format(number, event) if event else ""
+            if text:
                 yield text
+            if events[-1] is None:
+                return
 
     async def _whole(self) -> JSONResponse:
         found: dict[str, Any] = {"citations": [], "proposals": []}
-        while event := await self._turn.next(None):
-            name, data = event
-            if name in ("citation", "proposal"):
-                found[f"{name}s"].append(data)
-            elif name == "usage":
-                found["usage"] = data
-            elif name == "done":
-                found |= data
+        events: list[Event | None] = [("", {})]
+        while events[-1]:
+            events = await self._turn.next(None)
+            for name, data in filter(None, events):
+                if name in ("citation", "proposal"):
+                    found[f"{name}s"].append(data)
+                elif name == "usage":
+                    found["usage"] = data
+                elif name == "done":
+                    found |= data
         about = {
             "conversation_id": str(self._turn.conversation),
             "turn_id": str(self._turn.id),

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "3882e01d83f4217b2e6218d07aa015d2d0acbc6ce30bf5ba40e3009039e00668"
+sql_hash = "28c0cf405ce048c2a28ba7540770e6c3900945b1de14eac30fc25ed3380193ea"
 version = "0.1.0.dev0"
 
 
@@ -22,4 +22,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("Loci does not downgrade: restore a backup taken before the upgrade.")
+    raise SystemExit("Loci does not downgrade: restore the backup from before the upgrade (docs/backup.md).")

@@ -99,6 +99,8 @@ select m.model_id, now(), 1, now() from loci.embedding_models as m where m.name 
 insert into loci_private.failures (stage, source_id, key, op, attempts, error, enqueued_at, failed_at)
 select 'split', s.source_id, 'gone', 'upsert', 4, '{"message": "it was poisonous"}', now(), now()
 from loci_private.sources as s where s.name = 'documents';
+insert into loci_private.metric_series (metric, labels, own, observed, total, last_value, buckets)
+values ('tickets_total', '{"agent": "first"}', false, 2, 3, 1, '{}');
 insert into loci_private.forgotten (user_hash, forgotten_at) values (sha256('somebody'), now());
 insert into loci_private.erasures (erased_at, kind, by_administrator, report) values (now(), 'user', true, '[]');
 -- What is under way: changes that wait, some in bulk, some held by a drain.

@@ -76,7 +76,10 @@ def test_limits_of_the_database(client: Client, world: World) -> None:
     try:
         world.server.always(faults.streams("Here."))
         assert client.ask(world.conversation()).status_code == 200
+        # Another minute may have begun; not twice.
         refused = client.ask(world.conversation())
+        if refused.status_code == 200:
+            refused = client.ask(world.conversation())
         assert (refused.status_code, refused.json()["code"]) == (429, "LC507")
         assert 1 <= int(refused.headers["retry-after"]) <= 60
     finally:

@@ -23,6 +23,7 @@ OWN = {"loci_private.installation", "loci_private.alembic_version"}
 # Not worth a row of their own: unlogged, and the vectors of a model that nothing uses.
 EMPTY = {
     "loci_private.cache", "loci_private.changes", "loci_private.change_moments", "loci_private.embeddings_1",
+    "loci_private.observations", "loci_private.counted_observations",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -195,7 +196,10 @@ def claimed_work(db: Database, people: People) -> tuple[set[str], Connection]:
     db.execute("update loci_private.embed_queue set available_at = '-infinity'")
     keys |= write_documents(db, people, 30)
     worker = db.connect()
-    worker.execute("select loci_private.claim_rows(gen_random_uuid())")
+    # Rows in bulk may be two entries, of which a claim unpacks one.
+    lease = uuid4()
+    while worker.execute("select loci_private.claim_rows(%s)", (lease,)).rowcount:
+        pass
     worker.execute(
         "select loci_private.claim_chunks(gen_random_uuid(), model_id) from loci.embedding_models where name = 'hash'"
     )

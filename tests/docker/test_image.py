@@ -360,7 +360,7 @@ def test_data_of_a_newer_image_are_refused(
     as_root(engine, volume, "sed -i '1s/.*/future/' loci.version")
     code, output = run_once(engine, volumes={volume: {"bind": DATA, "mode": "rw"}})
     assert code == 1
-    assert "Can't locate revision" in output
+    assert "The database is at revision future, which is not among migrations/" in output
     assert "newer image" in output
     assert "listening on IPv4" not in output
     # Whoever knows better can still start it.

@@ -100,7 +100,7 @@ def test_jobs_outages_calls_evictions_and_erasures(logging: Database, server_log
         connection.add_notice_handler(notices.append)
         for n in range(3):
             connection.execute("select loci.remember(%s)", (f"{SECRET}, part {n}",), prepare=False)
-        assert not [n for n in notices if "loci {" in n.message_primary]
+        assert not [n for n in notices if "loci {" in (n.message_primary or "")]
     db.execute("update loci.settings set value = null where name = 'memory_capacity_user'")
     document = db.document(people.acme, SECRET)
     db.drain()

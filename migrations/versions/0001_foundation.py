@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "28c0cf405ce048c2a28ba7540770e6c3900945b1de14eac30fc25ed3380193ea"
+sql_hash = "d2c5684269dc118ccf41442a8b5332bbed2cc3c460f91da60996fda8c5c16a3e"
 version = "0.1.0.dev0"
 
 

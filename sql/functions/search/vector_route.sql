@@ -58,6 +58,10 @@ begin
         v_limit::bigint,
         floor(12.5 * (120 + 5 * k) + sqrt((12.5 * (120 + 5 * k)) ^ 2 + 75.0 * k * total))
     );
+    -- Sources are no sample: what lies nearest may be just what they leave out, and then the walk was for nothing.
+    if (filter).sources is not null and v_limit is null then
+        exact_limit := 2 * exact_limit;
+    end if;
     if total <= exact_limit then
         reason := 'the model has few vectors';
         visible := total;

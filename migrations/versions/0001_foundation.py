@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "d2c5684269dc118ccf41442a8b5332bbed2cc3c460f91da60996fda8c5c16a3e"
+sql_hash = "f3e94c6bbc1e200566bf06ef5a2326bd514570edaf451e518bce278f33f46c53"
 version = "0.1.0.dev0"
 
 

@@ -73,12 +73,12 @@ class World:
                 wanted += len(truth)
         return found / wanted
 
-    def route(self, user: str, want: int = K) -> dict[str, Any]:
+    def route(self, user: str, want: int = K, k: int | None = None) -> dict[str, Any]:
         with self.db.connect() as connection, connection.transaction():
             connection.execute("select loci.act_as(%s)", (self.users[user],))
             row = connection.execute(
                 "select r.* from loci_private.vector_route(%s, loci_private.search_filter(null, null, null, null, null), %s, %s) as r",
-                (int(self.table.rsplit("_", 1)[1]), want, want),
+                (int(self.table.rsplit("_", 1)[1]), k or want, want),
             ).fetchone()
         assert row is not None
         return row
@@ -166,6 +166,12 @@ def test_statistics_that_are_wrong_cost_time_and_nothing_else(
             "where c.chunk_id = e.chunk_id and c.scope_id <> e.scope_id"
         )
         db.execute("analyze")
+
+
+def test_the_walk_is_bounded_by_what_pgvector_takes(world: World, setting: Callable[[str, str], None]) -> None:
+    setting("exact_scan_limit", "0")
+    route = world.route("half", 1_000_000_000, k=10)
+    assert (route["path"], route["ef_search"], route["max_scan_tuples"]) == ("index", 1000, 2_000_000_000)
 
 
 def test_without_statistics_it_counts(new_database: Callable[..., Database]) -> None:

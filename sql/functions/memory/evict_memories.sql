@@ -7,12 +7,15 @@ declare
     v_now timestamptz := loci_private.now();
     v_wanted integer := loci.setting('condensed_memories')::integer;
 begin
-    perform loci_private.log_event('eviction', jsonb_build_object(
-        'of', 'memories', 'scope_id', m.scope_id, 'count', count(*)
-    ))
-    from loci_private.memories as m
-    where m.memory_id = any(evict_memories.memory_ids)
-    group by m.scope_id;
+    -- Not even looked at where nothing is logged: every memory of a full scope comes by here.
+    if loci.setting('log_events') = 'true' then
+        perform loci_private.log_event('eviction', jsonb_build_object(
+            'of', 'memories', 'scope_id', m.scope_id, 'count', count(*)
+        ))
+        from loci_private.memories as m
+        where m.memory_id = any(evict_memories.memory_ids)
+        group by m.scope_id;
+    end if;
     -- What was derived from them stands for them now, and comes from where they came from.
     insert into loci_private.memory_lineage (memory_id, source, key, consumed)
     select d.memory_id, l.source, l.key, l.consumed

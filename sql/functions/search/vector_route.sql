@@ -129,7 +129,7 @@ begin
         else greatest(120 + 5 * k + 3.0 * k * total / visible, 1.2 * candidates * total / visible)
     end);
     -- No further than comparing all would cost: what is nearest may be just what the filter leaves out.
-    max_scan_tuples := greatest(5.0 * candidates * total / visible, visible / 25.0);
+    max_scan_tuples := least(2000000000, greatest(5.0 * candidates * total / visible, visible / 25.0));
 end $$;
 comment on function loci_private.vector_route(integer, loci_private.search_filter, integer, integer) is
 'How to find the want nearest vectors of a model, of which the k nearest have to be right: exact (compare all that may be found) or index (walk the graph), why, and with which settings. visible: how many may be found, counted up to exact_limit + 1, else about so many.';

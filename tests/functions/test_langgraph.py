@@ -5,12 +5,7 @@ The first run of a checkout installs LangGraph beside everything else, in .venv-
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,43 +15,18 @@ import psycopg
 import pytest
 
 from tests.database import ROOT, Database
+from tests.environments import installed, run
 from tests.pipeline.background import Background, wait_for_lock
 
 pytestmark = pytest.mark.timeout(300)
 
-REQUIREMENTS = ROOT / "tests/langgraph-requirements.txt"
 PRUNE = "select * from loci.prune_checkpoints(interval '30 days')"
 
 
 @pytest.fixture(scope="session")
 def langgraph() -> Path:
-    """A Python that has LangGraph, installed once a checkout: only wheels, only those whose hashes are locked."""
-    home = ROOT / ".venv-langgraph"
-    home.mkdir(exist_ok=True)
-    stamp, python = home / "stamp", home / "env/bin/python"
-    wanted = f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {sys.version}"
-    with open(home / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            pip = (
-                "-m pip install --quiet --disable-pip-version-check --no-input --no-compile --require-hashes --no-deps"
-            )
-            for command in (
-                [sys.executable, "-m", "venv", "--clear", str(home / "env")],
-                [str(python), *pip.split(), "--only-binary", ":all:", "-r", str(REQUIREMENTS)],
-            ):
-                done = _run(command)
-                if done.returncode != 0:
-                    reason = f"LangGraph cannot be installed here: {done.stderr.strip()[-500:]}"
-                    # Where everything has to pass, nothing is left out quietly.
-                    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-            stamp.write_text(wanted)
-    return python
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    """A Python that has LangGraph."""
+    return installed("langgraph") / "python"
 
 
 class Threads:
@@ -69,9 +39,7 @@ class Threads:
         db.execute(f'grant create on schema public to "{self.role}"')
 
     def _call(self, *arguments: str) -> Any:
-        done = _run(
-            [str(self._python), str(ROOT / "tests/langgraph_threads.py"), self.db.dsn_as(self.role), *arguments]
-        )
+        done = run([str(self._python), str(ROOT / "tests/langgraph_threads.py"), self.db.dsn_as(self.role), *arguments])
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

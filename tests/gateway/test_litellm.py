@@ -5,10 +5,7 @@ The first run of a checkout installs the proxy beside everything else, in .venv-
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -22,11 +19,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.database import ROOT, Database, People, wait_until
+from tests.database import Database, People, wait_until
+from tests.environments import installed, variables
 
 pytestmark = [pytest.mark.litellm, pytest.mark.timeout(400)]
 
-REQUIREMENTS = ROOT / "tests/litellm-requirements.txt"
 MASTER_KEY = "sk-master-3c92d7f0a85e416b"
 TOKEN_PRICE = 0.00002
 SUMMARY = {"summary": "Bob planned the harbour festival.", "facts": ["Bob likes lanterns.", "The festival is in June."]}
@@ -52,32 +49,8 @@ class Proxy:
 
 @pytest.fixture(scope="session")
 def litellm() -> Path:
-    """The proxy's program, installed once a checkout: only wheels, only those whose hashes are locked."""
-    home = ROOT / ".venv-litellm"
-    home.mkdir(exist_ok=True)
-    stamp = home / "stamp"
-    wanted = f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {sys.version}"
-    with open(home / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            pip = (
-                "-m pip install --quiet --disable-pip-version-check --no-input --no-compile --require-hashes --no-deps"
-            )
-            for command in (
-                [sys.executable, "-m", "venv", "--clear", str(home / "env")],
-                [str(home / "env/bin/python"), *pip.split(), "--only-binary", ":all:", "-r", str(REQUIREMENTS)],
-            ):
-                done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
-                if done.returncode != 0:
-                    reason = f"LiteLLM cannot be installed here: {done.stderr.strip()[-500:]}"
-                    # Where everything has to pass, nothing is left out quietly.
-                    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-            stamp.write_text(wanted)
-    return home / "env/bin/litellm"
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    """The proxy's program."""
+    return installed("litellm") / "litellm"
 
 
 def _free_port() -> int:
@@ -90,7 +63,7 @@ def _free_port() -> int:
 def _running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command, env={**_environment(), **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, env={**variables(), **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
 
     def answers() -> bool:

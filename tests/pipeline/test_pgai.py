@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,11 +17,11 @@ from loci_udfs.providers.base import ModelConfig, format_vector
 from loci_udfs.providers.hash import provider as hash_provider
 from tests.catalogue.test_docs import Psql, blocks_of
 from tests.database import ROOT, Database, People, wait_until
+from tests.environments import installed, run
 
 # The first test of a checkout installs pgai.
 pytestmark = pytest.mark.timeout(300)
 
-REQUIREMENTS = ROOT / "tests/pgai-requirements.txt"
 DIMENSIONS = 64
 MODEL = "text-embedding-3-small"
 SPLITTER = "ai.chunking_recursive_character_text_splitter(1600, 200)"
@@ -35,37 +30,15 @@ TITLED = "ai.formatting_python_template(E'$title\\n\\n$chunk')"
 
 @pytest.fixture(scope="session")
 def pgai_python() -> Path:
-    """A Python that has the real package pgai, installed once a checkout and apart from the other tools."""
-    home = ROOT / ".venv-pgai"
-    home.mkdir(exist_ok=True)
-    python = home / "env/bin/python"
-    stamp = home / "stamp"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    with open(home / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            pip = "-m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all:"
-            for command in (
-                [sys.executable, "-m", "venv", "--clear", str(home / "env")],
-                [str(python), *pip.split(), "-r", str(REQUIREMENTS)],
-            ):
-                done = _run(command)
-                if done.returncode != 0:
-                    pytest.skip(f"pgai cannot be installed here: {done.stderr.strip()[-500:]}")
-            stamp.write_text(wanted)
-    return python
-
-
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    """A Python that has the real package pgai."""
+    return installed("pgai") / "python"
 
 
 @pytest.fixture(scope="session")
 def pgai_template(new_database: Callable[..., Database], pgai_python: Path) -> str:
     """Name of a database that pgai lives in beside Loci."""
     database = new_database()
-    done = _run([str(pgai_python), "-m", "pgai", "install", "-d", database.dsn])
+    done = run([str(pgai_python), "-m", "pgai", "install", "-d", database.dsn])
     assert done.returncode == 0, done.stderr
     database.close()
     return database.name

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "f3e94c6bbc1e200566bf06ef5a2326bd514570edaf451e518bce278f33f46c53"
+sql_hash = "40f23438e3f79fb5365d58288dd8e8f64f023ceffd0bb9a4387109f51fe5e894"
 version = "0.1.0.dev0"
 
 

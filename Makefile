@@ -89,7 +89,7 @@ lock: ## lock the versions and hashes of all Python packages again (UPGRADE=1: n
 	@$(LOCK) docker/requirements-migrate.in --output-file docker/requirements-migrate.txt
 	@$(LOCK) docker/requirements-shim.in --output-file docker/requirements-shim.txt
 	@$(LOCK) tests/pgai-requirements.in --output-file tests/pgai-requirements.txt
-	@$(LOCK) tests/litellm-requirements.in --output-file tests/litellm-requirements.txt
+	@$(LOCK) docker/requirements-litellm.in --output-file docker/requirements-litellm.txt
 	@$(LOCK) tests/langgraph-requirements.in --output-file tests/langgraph-requirements.txt
 	@rm -rf .venv-lock
 

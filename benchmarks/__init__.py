@@ -19,7 +19,10 @@ import psycopg
 
 @dataclass
 class Result:
-    """A table of figures, what they were taken on, and what they say. series: what the plot shows beyond the table."""
+    """A table of figures, what they were taken on, and what they say. series: what the plot shows beyond the table.
+
+    fault: what the figures show to be wrong; the run ends with it when they are written.
+    """
 
     title: str
     columns: Sequence[str]
@@ -27,6 +30,7 @@ class Result:
     parameters: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     series: dict[str, Any] = field(default_factory=dict)
+    fault: str | None = None
 
 
 def median(values: Sequence[float]) -> float:

@@ -221,6 +221,8 @@ def main() -> int:
             )
             picture(modules[name], around, result, results / f"{name}.png")
             print(text)
+            if result.fault:
+                raise RuntimeError(f"{name}: {result.fault}")
     if results == RESULTS:
         document()
     return 0

@@ -5,6 +5,7 @@
 #   LOCI_SKIP_DOCKER=1    where there is no engine and none can be had, skip instead of failing
 #   LOCI_IMAGE            name of the image (loci-postgres)
 #   LOCI_SHIM_IMAGE       name of the streaming shim's image (loci-shim)
+#   LITELLM_IMAGE         name of the gateway's image (loci-litellm)
 #   LOCI_BASE_IMAGE       a base image of your own instead of debian:trixie-slim
 #   LOCI_DEBIAN_MIRROR    mirror for a home-made base image, where apt's configuration names no Debian mirror
 #   PYTEST                the pytest to use (.venv/bin/pytest)
@@ -16,6 +17,7 @@ REPO="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly REPO
 readonly IMAGE="${LOCI_IMAGE:-loci-postgres}"
 readonly SHIM_IMAGE="${LOCI_SHIM_IMAGE:-loci-shim}"
+readonly GATEWAY_IMAGE="${LITELLM_IMAGE:-loci-litellm}"
 readonly HOME_MADE=loci-base:trixie
 readonly SUITE=trixie
 
@@ -203,14 +205,15 @@ build_arguments() {
     fi
 }
 
-# build_image NAME DOCKERFILE FILE ...
+# build_image NAME DOCKERFILE FILE ...; a NAME ending in :TARGET is that stage of it
 build_image() {
-    local name=$1 dockerfile=$2 before after
+    local name=$1 dockerfile=$2 before after stage=()
     shift 2
+    [[ "$name" != *:* ]] || stage=(--target "${name##*:}")
     before="$(docker image inspect --format '{{.Id}}' "$name" 2> /dev/null || true)"
     say "building $name from $base"
     # The host's network, because a proxy may listen on the loopback address only.
-    context "$dockerfile" "$@" | docker build --network host --force-rm "${arguments[@]}" --file "$dockerfile" --tag "$name" - \
+    context "$dockerfile" "$@" | docker build --network host --force-rm "${arguments[@]}" "${stage[@]}" --file "$dockerfile" --tag "$name" - \
         > "$scratch/build.log" 2>&1 || { tail -n 60 "$scratch/build.log" >&2; fail 'the build failed; the end of its log is above.'; }
     after="$(docker image inspect --format '{{.Id}}' "$name")"
     # Layers that the new image shares stay.
@@ -224,10 +227,14 @@ build_arguments
 build_image "$SHIM_IMAGE" docker/Dockerfile.shim docker/requirements-shim.txt python/shim
 build_image "$IMAGE" docker/Dockerfile.postgres docker/install-postgres.sh docker/entrypoint.sh \
     docker/requirements-database.txt docker/requirements-migrate.txt alembic.ini migrations python/udfs sql
+build_image "$GATEWAY_IMAGE" docker/Dockerfile.litellm docker/requirements-litellm.txt
 [ "${LOCI_BUILD_ONLY:-}" != 1 ] || exit 0
+for stage in compose exporter prometheus; do
+    build_image "loci-test:$stage" tests/docker/Dockerfile.stand-ins
+done
 
 cd "$REPO"
 testing=yes
 # The helper image that removes containers of dead runs may not be to be had: what is left is removed here.
-export TESTCONTAINERS_RYUK_DISABLED=true LOCI_IMAGE="$IMAGE" LOCI_SHIM_IMAGE="$SHIM_IMAGE"
+export TESTCONTAINERS_RYUK_DISABLED=true LOCI_IMAGE="$IMAGE" LOCI_SHIM_IMAGE="$SHIM_IMAGE" LITELLM_IMAGE="$GATEWAY_IMAGE" LOCI_STAND_INS=loci-test
 "${PYTEST:-.venv/bin/pytest}" tests --server=docker --numprocesses "${WORKERS:-2}" --dist loadfile "$@"

@@ -24,9 +24,9 @@ def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=variables(), capture_output=True, text=True, timeout=250, check=False)
 
 
-def installed(name: str) -> Path:
-    """bin of .venv-NAME, with what tests/NAME-requirements.txt locks: only wheels, only those whose hashes are in it."""
-    home, requirements = ROOT / f".venv-{name}", ROOT / f"tests/{name}-requirements.txt"
+def installed(name: str, requirements: Path) -> Path:
+    """bin of .venv-NAME, with what requirements lock: only wheels, only those whose hashes are in it."""
+    home = ROOT / f".venv-{name}"
     home.mkdir(exist_ok=True)
     stamp, programs = home / "stamp", home / "env/bin"
     wanted = f"{hashlib.sha256(requirements.read_bytes()).hexdigest()} {sys.version}"

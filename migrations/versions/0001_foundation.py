@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
-sql_hash = "40f23438e3f79fb5365d58288dd8e8f64f023ceffd0bb9a4387109f51fe5e894"
+sql_hash = "00d12ace828c697daf4718d7cc3c680df95ac656bdc460c79a7df689add8cc6f"
 version = "0.1.0.dev0"
 
 

@@ -26,7 +26,7 @@ PRUNE = "select * from loci.prune_checkpoints(interval '30 days')"
 @pytest.fixture(scope="session")
 def langgraph() -> Path:
     """A Python that has LangGraph."""
-    return installed("langgraph") / "python"
+    return installed("langgraph", ROOT / "tests/langgraph-requirements.txt") / "python"
 
 
 class Threads:

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.database import Database, People, wait_until
+from tests.database import ROOT, Database, People, wait_until
 from tests.environments import installed, variables
 
 pytestmark = [pytest.mark.litellm, pytest.mark.timeout(400)]
@@ -50,7 +50,7 @@ class Proxy:
 @pytest.fixture(scope="session")
 def litellm() -> Path:
     """The proxy's program."""
-    return installed("litellm") / "litellm"
+    return installed("litellm", ROOT / "docker/requirements-litellm.txt") / "litellm"
 
 
 def _free_port() -> int:

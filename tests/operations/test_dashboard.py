@@ -109,14 +109,15 @@ def test_whoever_has_no_right_gets_no_figures(db: Database, tmp_path: Path) -> N
 
 
 def test_what_compose_mounts_is_there() -> None:
-    compose: dict[str, Any] = yaml.safe_load((ROOT / "docker/compose.metrics.yaml").read_text())
+    compose: dict[str, Any] = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
+    assert [name for name, service in compose["services"].items() if "profiles" not in service] == ["database"]
     mounted = [
         volume.split(":")[0]
         for service in compose["services"].values()
         for volume in service.get("volumes", [])
         if volume.startswith("./")
     ]
-    assert len(mounted) == 4
+    assert len(mounted) == 6
     assert [path for path in mounted if not (ROOT / "docker" / path).exists()] == []
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in ports)

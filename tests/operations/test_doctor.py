@@ -227,6 +227,44 @@ def test_an_invalid_index(db: Database, conn: Connection) -> None:
     db.execute("drop index loci_private.spending_month")
 
 
+def test_what_an_interrupted_reindex_leaves(db: Database) -> None:
+    db.execute("create index chunks_lexemes_ccnew on loci_private.chunks (chunk_id)")
+    db.execute(
+        "update pg_index set indisvalid = false where indexrelid = 'loci_private.chunks_lexemes_ccnew'::regclass"
+    )
+    mended(db, "indexes", "chunks_lexemes_ccnew", "invalid", "error")
+    assert db.value("select to_regclass('loci_private.chunks_lexemes_ccnew')") is None
+
+
+def test_words_of_texts_that_are_gone(new_database: Callable[..., Database]) -> None:
+    db = new_database()
+    people = db.people()
+    db.document(people.acme, "what stays")
+    db.drain()
+
+    def said() -> list[Finding]:
+        return [row for row in findings(db, notes=True) if row["object"] == "chunks_lexemes"]
+
+    # Words that come once, as numbers and names do.
+    db.execute(
+        "insert into loci_private.chunks (row_id, source_id, chunking_id, organization_id, scope_id, ordinal, content, text_hash, "
+        "token_count, lexemes, created_at, updated_at) "
+        "select c.row_id, c.source_id, c.chunking_id, c.organization_id, c.scope_id, n, n::text, sha256(n::text::bytea), 1, "
+        "array_to_tsvector(array(select n || '.' || w from generate_series(1, 200) as w)), now(), now() "
+        "from loci_private.chunks as c cross join generate_series(1, 10000) as n"
+    )
+    db.execute("analyze loci_private.chunks")
+    assert db.value("select pg_relation_size('loci_private.chunks_lexemes')") > 67108864
+    assert said() == []
+    db.execute("delete from loci_private.chunks where ordinal between 1 and 10000")
+    db.execute("vacuum analyze loci_private.chunks")
+    found = only(said())
+    assert (found["severity"], found["area"]) == ("note", "indexes")
+    run(db, found["remedy"])
+    assert said() == []
+    assert db.found(people.ada, "what stays") == {"what stays"}
+
+
 def test_a_build_of_vectors_that_was_interrupted(db: Database) -> None:
     model = db.value("select active_model from loci_private.model_assignments where organization_id is null")
     db.execute(f"create index embeddings_{model}_hnsw on loci_private.embeddings_{model} (chunk_id)")

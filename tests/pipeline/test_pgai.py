@@ -31,7 +31,7 @@ TITLED = "ai.formatting_python_template(E'$title\\n\\n$chunk')"
 @pytest.fixture(scope="session")
 def pgai_python() -> Path:
     """A Python that has the real package pgai."""
-    return installed("pgai") / "python"
+    return installed("pgai", ROOT / "tests/pgai-requirements.txt") / "python"
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ depends_on = ${repr(depends_on)}
 
 # What sql/ holds at this revision (migrations/stamp.py keeps it) and the version it belongs to.
 sql_hash = ""
-version = "0.1.0.dev0"
+version = "0.1.0"
 
 
 def upgrade() -> None:

@@ -13,7 +13,7 @@ depends_on = None
 
 # What sql/ holds at this revision (make revision keeps it) and the version it belongs to.
 sql_hash = "00d12ace828c697daf4718d7cc3c680df95ac656bdc460c79a7df689add8cc6f"
-version = "0.1.0.dev0"
+version = "0.1.0"
 
 
 def upgrade() -> None:

@@ -62,6 +62,8 @@ def dump(dsn: str, program: str, root: Path = ROOT) -> Path:
         ["psql", "-XqAt", "-o", os.devnull, "-f", str(root / RELEASED / "world.sql"), dsn], check=True, text=True
     )
     text = subprocess.run([program, "--no-unlogged-table-data", dsn], check=True, capture_output=True).stdout
+    # Older versions of psql do not know these.
+    text = re.sub(rb"^\\(un)?restrict .*\n", b"", text, flags=re.MULTILINE)
     path = root / RELEASED / f"{version_of(root)}.sql.gz"
     # Without the time, so that the same text is the same file.
     path.write_bytes(gzip.compress(text, mtime=0))

@@ -195,3 +195,8 @@ def test_what_is_in_the_way_of_a_release(tmp_path: Path) -> None:
         (tmp_path / name).write_text(kept)
     (tmp_path / "tests/released/1.2.3.sql.gz").unlink()
     assert release.problems(tmp_path) == ["tests/released/1.2.3.sql.gz is missing (make release-dump)"]
+
+
+def test_a_tree_of_a_released_version_is_whole() -> None:
+    """After a release the next change of sql/ is a new revision, of a new version."""
+    assert "dev" in release.version_of(ROOT) or release.problems() == []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from loci_udfs.errors import LociError
 
@@ -68,13 +69,17 @@ def _told(error: Any) -> tuple[str, str | None, str | None]:
     return sqlstate, detail or getattr(error, "detail", None), hint or getattr(error, "hint", None)
 
 
+# Statements are prepared once a session: their texts are few. The server checks rights and plans anew where it has to.
+_PLANS: WeakKeyDictionary[Any, dict[tuple[str, tuple[str, ...]], Any]] = WeakKeyDictionary()
+
+
 class PlpyDb:
     """`Db` over the plpy module. in_procedure: transactions are ours to end (a procedure called by CALL)."""
 
     def __init__(self, plpy: Any, *, in_procedure: bool = False) -> None:
         self._plpy = plpy
         self._in_procedure = in_procedure
-        self._plans: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._plans = _PLANS.setdefault(plpy, {})
 
     def query(self, sql: str, *parameters: tuple[str, Any]) -> list[Row]:
         types = tuple(kind for kind, _ in parameters)

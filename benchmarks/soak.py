@@ -126,6 +126,8 @@ def _fill(admin: psycopg.Connection[Any], documents: int) -> tuple[list[Any], An
         ("chat_model", "bench"), ("consolidation_removes", "true"), ("context_messages", "4"),
         ("consolidation_messages", "4"), ("condensed_memories", "5"), ("chat_user_requests_per_minute", "1000000"),
         ("chat_organization_requests_per_minute", "1000000"), ("result_hours", "1"),
+        # What has changed is noted as long as a cached result may be used: that ends within the first half, too.
+        *((f"cache_{kind}_seconds", "300") for kind in ("search", "context", "similarity", "response")),
     ):  # fmt: skip
         admin.execute("update loci.settings set value = %s where name = %s", (value, name))
     # Small ones, so that they are full, and evict, within the first minute.

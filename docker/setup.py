@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,11 @@ def secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def kept(name: str, make: Callable[[], str] = secret) -> str:
-    """Content of a file, which is made where there is none."""
+def kept(name: str, new: str) -> str:
+    """Content of a file, which becomes the new one where there is none."""
     path = KEYS / name
     if not path.exists():
-        put(name, make())
+        put(name, new)
     return path.read_text()
 
 
@@ -69,12 +68,12 @@ def chat(connection: psycopg.Connection[Any]) -> None:
     """Two logins for the shim, LiteLLM's key, a key for tokens; what the database knows of these already stays."""
     for kind, role in (("turns", "loci_proposer"), ("decisions", "loci_approver")):
         name = f"loci_shim_{kind}"
-        dsn = kept(f"shim/{kind}_dsn", lambda name=name: make_conninfo(**reach(connection, name, secret())))  # type: ignore[misc]
+        dsn = kept(f"shim/{kind}_dsn", make_conninfo(**reach(connection, name, secret())))
         login(connection, name, str(conninfo_to_dict(dsn)["password"]), "loci_app", role)
-    key = kept("litellm/gateway_key", lambda: f"sk-{secret()}")
+    key = kept("litellm/gateway_key", f"sk-{secret()}")
     for service in ("database", "shim"):
         put(f"{service}/gateway_key", key)
-    kept("database/jwt_key")
+    kept("database/jwt_key", secret())
     if (
         connection.execute(
             "select from loci_private.gateways where gateway = 'default' and base_url is not null"
@@ -91,11 +90,11 @@ def chat(connection: psycopg.Connection[Any]) -> None:
 
 def metrics(connection: psycopg.Connection[Any]) -> None:
     """A login for what is collected, a place for it, and a password for Grafana."""
-    password = kept("metrics/password")
+    password = kept("metrics/password", secret())
     login(connection, "loci_metrics", password, "loci_monitor")
     lines = (f"{name}={value}\n" for name, value in reach(connection, "loci_metrics", password).items())
     put("metrics/pg_service.conf", "[loci]\n" + "".join(lines))
-    kept("grafana/password")
+    kept("grafana/password", secret())
     # A new volume belongs to root.
     shutil.chown(METRICS, "postgres")
 

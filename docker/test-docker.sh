@@ -205,15 +205,15 @@ build_arguments() {
     fi
 }
 
-# build_image NAME DOCKERFILE FILE ...; a NAME ending in :TARGET is that stage of it
+# build_image NAME DOCKERFILE FILE ...; of its stages the one in `stage`
+stage=''
 build_image() {
-    local name=$1 dockerfile=$2 before after stage=()
+    local name=$1 dockerfile=$2 before after
     shift 2
-    [[ "$name" != *:* ]] || stage=(--target "${name##*:}")
     before="$(docker image inspect --format '{{.Id}}' "$name" 2> /dev/null || true)"
     say "building $name from $base"
     # The host's network, because a proxy may listen on the loopback address only.
-    context "$dockerfile" "$@" | docker build --network host --force-rm "${arguments[@]}" "${stage[@]}" --file "$dockerfile" --tag "$name" - \
+    context "$dockerfile" "$@" | docker build --network host --force-rm "${arguments[@]}" ${stage:+--target "$stage"} --file "$dockerfile" --tag "$name" - \
         > "$scratch/build.log" 2>&1 || { tail -n 60 "$scratch/build.log" >&2; fail 'the build failed; the end of its log is above.'; }
     after="$(docker image inspect --format '{{.Id}}' "$name")"
     # Layers that the new image shares stay.

@@ -1,23 +1,19 @@
-"""${message}"""
+"""${message}."""
 
 from __future__ import annotations
 
-from pathlib import Path
+revision = "${up_revision}"
+down_revision = "${down_revision}"
+branch_labels = None
+depends_on = None
 
-from alembic import op
-
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
-
-# What sql/ holds at this revision (migrations/stamp.py keeps it) and the version it belongs to.
+# What sql/ holds at this revision and the version it belongs to (make revision keeps them).
 sql_hash = ""
-version = "0.1.0"
+version = ""
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    """Nothing but what is replayed from sql/ has changed."""
 
 
 def downgrade() -> None:

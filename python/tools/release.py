@@ -31,7 +31,7 @@ def problems(root: Path = ROOT) -> list[str]:
     if revision.get("version") != version:
         found.append(f"{newest.name}: it is of version {revision.get('version')}, the tree of {version}")
     if revision.get("sql_hash") != _tree_hash(root):
-        found.append(f"{newest.name}: sql/ has changed since (make revision, or python migrations/stamp.py)")
+        found.append(f"{newest.name}: sql/ has changed since (make revision)")
     sections = re.split(r"^## ", (root / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
     changes = {title.split()[0]: text for title, _, text in (section.partition("\n") for section in sections)}
     if re.search(r"^- ", changes.get("Unreleased", ""), re.MULTILINE):

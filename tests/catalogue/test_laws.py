@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,8 +59,8 @@ INSTALLERS_PEN = {"loci_private.log_event"}
 INSTALLERS_SCHEDULER = {"loci.schedule_jobs"}
 
 
-def names(database: Database, sql: str) -> list[str]:
-    return [row["name"] for row in database.rows(sql)]
+def names(database: Database, sql: str, *parameters: Any) -> list[str]:
+    return [row["name"] for row in database.rows(sql, *parameters)]
 
 
 def files(*parts: str) -> list[Path]:
@@ -176,6 +177,31 @@ def test_every_foreign_key_is_indexed(db: Database) -> None:
         """,
     )
     assert not offenders, "\n".join(map(str, offenders))
+
+
+def test_whatever_an_upsert_can_meet_is_in_its_target(db: Database) -> None:
+    """Two at once of ON CONFLICT (a) fail with unique_violation of b, where both are unique: neither has seen the other."""
+    upsert = re.compile(r"insert into (loci\w*\.\w+)[^;]*?on conflict (?=\(|on constraint|where)", re.IGNORECASE)
+    targets = {table for path in files() for table in upsert.findall(path.read_text())}
+    assert len(targets) > 10
+    offenders = names(
+        db,
+        """
+        select i.indrelid::regclass::text as name
+        from pg_index as i
+        where i.indrelid = any(%s::text[]::regclass[]) and i.indisunique and not exists (
+            -- What is made up for each row meets nothing.
+            select from pg_attribute as a
+            left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+            where a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+                and (a.attidentity <> '' or pg_get_expr(d.adbin, d.adrelid) ~ 'uuid')
+        )
+        group by i.indrelid
+        having count(*) > 1
+        """,
+        sorted(targets),
+    )
+    assert offenders == []
 
 
 def test_marks_are_honest(db: Database) -> None:

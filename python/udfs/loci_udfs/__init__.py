@@ -9,4 +9,4 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"

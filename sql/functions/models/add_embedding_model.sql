@@ -43,10 +43,6 @@ begin
             using errcode = 'LC222', detail = 'One bit a dimension says too little then: most neighbours would be missed.',
             hint = 'Use quantization => none; binary takes 256 dimensions or more.';
     end if;
-    if exists (select from loci.embedding_models as m where m.name = add_embedding_model.name) then
-        raise exception 'there is a model "%" already', name
-            using errcode = 'LC213', hint = 'Drop it first with loci.drop_embedding_model(), or choose another name.';
-    end if;
     insert into loci.embedding_models (
         name, provider, version, dimensions, gateway, query_prefix, passage_prefix, tokenizer, max_batch, max_tokens,
         quantization
@@ -55,7 +51,13 @@ begin
         query_prefix, passage_prefix,
         coalesce(tokenizer, case provider when 'local' then 'e5' else 'cl100k' end),
         max_batch, max_tokens, quantization
-    ) returning model_id into v_model;
+    )
+    on conflict on constraint embedding_models_name_key do nothing
+    returning model_id into v_model;
+    if v_model is null then
+        raise exception 'there is a model "%" already', name
+            using errcode = 'LC213', hint = 'Drop it first with loci.drop_embedding_model(), or choose another name.';
+    end if;
     perform loci_private.create_model_table(v_model, dimensions);
     return v_model;
 end $$;

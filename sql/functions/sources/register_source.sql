@@ -32,20 +32,35 @@ begin
         raise exception '% has no primary key', relation
             using errcode = 'LC245', hint = 'Add one: Loci remembers rows by their primary key.';
     end if;
-    insert into loci_private.sources (
-        name, relation, key_columns, content, scope, audience, metadata, context, title, mime_type,
-        content_columns, place_columns, chunk_tokens, chunk_overlap, on_update, watched
-    ) values (
-        name, relation, v_keys, content, scope, audience, metadata, context, title, mime_type,
-        '{}', '{}', chunk_tokens, chunk_overlap, on_update, watched
-    )
-    -- A table that was unwatched with its index kept takes it up again.
-    on conflict on constraint sources_relation_key do update set
-    name = excluded.name, key_columns = excluded.key_columns, content = excluded.content, scope = excluded.scope,
-    audience = excluded.audience, metadata = excluded.metadata, context = excluded.context, title = excluded.title,
-    mime_type = excluded.mime_type, chunk_tokens = excluded.chunk_tokens, chunk_overlap = excluded.chunk_overlap,
-    on_update = excluded.on_update, watched = excluded.watched, broken_since = null, broken_error = null
-    returning source_id into v_source;
+    begin
+        -- A table that was unwatched with its index kept takes it up again.
+        update loci_private.sources as s
+        set name = register_source.name, key_columns = v_keys, content = register_source.content,
+            scope = register_source.scope, audience = register_source.audience, metadata = register_source.metadata,
+            context = register_source.context, title = register_source.title, mime_type = register_source.mime_type,
+            chunk_tokens = register_source.chunk_tokens, chunk_overlap = register_source.chunk_overlap,
+            on_update = register_source.on_update, watched = register_source.watched, broken_since = null, broken_error = null
+        where s.relation = register_source.relation and not s.watched
+        returning s.source_id into v_source;
+        if v_source is null then
+            insert into loci_private.sources (
+                name, relation, key_columns, content, scope, audience, metadata, context, title, mime_type,
+                content_columns, place_columns, chunk_tokens, chunk_overlap, on_update, watched
+            ) values (
+                name, relation, v_keys, content, scope, audience, metadata, context, title, mime_type,
+                '{}', '{}', chunk_tokens, chunk_overlap, on_update, watched
+            )
+            returning source_id into v_source;
+        end if;
+    -- Not looked for beforehand: somebody else may be registering it at this moment.
+    exception when unique_violation then
+        if exists (select from loci_private.sources as s where s.relation = register_source.relation and s.watched) then
+            raise exception '% is watched already', relation
+                using errcode = 'LC246', hint = format('select loci.unwatch(%L) first to change how.', relation);
+        end if;
+        raise exception 'there is a source "%" already', name
+            using errcode = 'LC247', hint = 'Pass another name => ''...''.';
+    end;
     perform loci_private.plan_chunkings();
     perform loci_private.build_source_readers(v_source);
     begin
@@ -62,7 +77,7 @@ end $$;
 comment on function loci_private.register_source(
     regclass, text, text, text, text, text, text, text, text, integer, integer, text, boolean
 ) is
-'Note how the rows of a table are read, and make the functions that do; returns the source id. Triggers are made by loci.watch(). LC245, LC248.';
+'Note how the rows of a table are read, and make the functions that do; returns the source id. Triggers are made by loci.watch(). LC245 to LC248.';
 revoke execute on function loci_private.register_source(
     regclass, text, text, text, text, text, text, text, text, integer, integer, text, boolean
 ) from public;

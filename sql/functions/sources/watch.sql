@@ -56,15 +56,7 @@ begin
         raise exception 'there is no on_update "%"', on_update
             using errcode = 'LC244', hint = 'serve_old: found by its old text until the drain has run; hide: not found until then.';
     end if;
-    if exists (select from loci_private.sources as s where s.relation = watch.relation and s.watched) then
-        raise exception '% is watched already', relation
-            using errcode = 'LC246', hint = format('select loci.unwatch(%L) first to change how.', relation);
-    end if;
     name := coalesce(name, case when v_schema in ('public', 'loci') then v_table else v_schema || '.' || v_table end);
-    if exists (select from loci_private.sources as s where s.name = watch.name and s.relation <> watch.relation) then
-        raise exception 'there is a source "%" already', name
-            using errcode = 'LC247', hint = 'Pass another name => ''...''.';
-    end if;
     v_source := loci_private.register_source(
         relation, name, content, scope, audience, metadata, context, title, mime_type, chunk_tokens, chunk_overlap, on_update,
         watched => true

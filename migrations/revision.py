@@ -1,0 +1,71 @@
+"""Make a revision for what has changed in sql/, or stamp the one that is not released yet (make revision).
+
+A revision is stamped with a hash of sql/ and the version of pyproject.toml: it says what tree it was made for. What has
+been released stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from replay import tree_hash
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def make(message: str, root: Path = ROOT) -> Path:
+    """Make the next revision, stamped; its upgrade() is for what sql/schema has changed, the rest is replayed."""
+    newest = _newest(root)
+    if not _released(root, _stamped(newest)["version"]):
+        raise SystemExit(f"{newest.name} is not released yet: change that one, then make revision")
+    _refuse_released_version(root)
+    config = Config(root / "alembic.ini", stdout=sys.stderr)
+    config.set_main_option("script_location", str(root / "migrations"))
+    command.revision(config, message, rev_id=f"{int(newest.name[:4]) + 1:04}")
+    return stamp(root)
+
+
+def stamp(root: Path = ROOT) -> Path:
+    """Stamp the newest revision."""
+    newest = _newest(root)
+    if _released(root, _stamped(newest)["version"]):
+        raise SystemExit(f'{newest.name} is released: make another one (make revision M="what it does")')
+    _refuse_released_version(root)
+    text = newest.read_text()
+    for name, value in (("sql_hash", tree_hash()), ("version", _version(root))):
+        text = re.sub(rf'^{name} = ".*"$', f'{name} = "{value}"', text, flags=re.MULTILINE)
+    newest.write_text(text)
+    return newest
+
+
+def _newest(root: Path) -> Path:
+    return max((root / "migrations/versions").glob("[0-9]*.py"))
+
+
+def _stamped(revision: Path) -> dict[str, str]:
+    return dict(re.findall(r'^(sql_hash|version) = "(.*)"$', revision.read_text(), re.MULTILINE))
+
+
+def _version(root: Path) -> str:
+    return str(tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"])
+
+
+def _released(root: Path, version: str) -> bool:
+    return (root / f"tests/released/{version}.sql.gz").exists()
+
+
+def _refuse_released_version(root: Path) -> None:
+    if _released(root, version := _version(root)):
+        raise SystemExit(
+            f"Version {version} is released: set the next one in pyproject.toml and python/udfs/loci_udfs/__init__.py"
+        )
+
+
+if __name__ == "__main__":
+    done = make(sys.argv[1]) if len(sys.argv) > 1 else stamp()
+    print(f"{done.relative_to(ROOT)} stands for sql/ as it is")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import release
+import replay
+import revision
 
 from tests.catalogue.test_privileges import matrix
 from tests.database import ROOT, Database, migrate
@@ -195,6 +198,46 @@ def test_what_is_in_the_way_of_a_release(tmp_path: Path) -> None:
         (tmp_path / name).write_text(kept)
     (tmp_path / "tests/released/1.2.3.sql.gz").unlink()
     assert release.problems(tmp_path) == ["tests/released/1.2.3.sql.gz is missing (make release-dump)"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """What revisions are made in: 1.2.3 has been released with revision 0001."""
+    shutil.copytree(
+        ROOT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("versions", "__pycache__")
+    )
+    for name in ("migrations/versions", "tests/released"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(ROOT / "alembic.ini", tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    (tmp_path / "migrations/versions/0001_x.py").write_text(
+        'revision = "0001"\ndown_revision = None\nsql_hash = "0"\nversion = "1.2.3"\n'
+    )
+    (tmp_path / "tests/released/1.2.3.sql.gz").write_bytes(b"")
+    return tmp_path
+
+
+def test_a_revision_is_numbered_and_stamped(tree: Path) -> None:
+    (tree / "pyproject.toml").write_text('[project]\nversion = "1.2.4"\n')
+    made = revision.make("What it does", tree)
+    assert made.name == "0002_what_it_does.py"
+    text = made.read_text()
+    assert f'sql_hash = "{replay.tree_hash()}"\nversion = "1.2.4"\n' in text
+    assert '"""What it does."""' in text and 'down_revision = "0001"' in text
+    # On the way to that version it is stamped again, and it is the only one.
+    made.write_text(text.replace(replay.tree_hash(), "0"))
+    assert revision.stamp(tree) == made and made.read_text() == text
+    with pytest.raises(SystemExit, match=r"0002_what_it_does\.py is not released yet"):
+        revision.make("Something else", tree)
+
+
+def test_what_is_released_is_never_revised(tree: Path) -> None:
+    released = {path.name: path.read_text() for path in (tree / "migrations/versions").iterdir()}
+    with pytest.raises(SystemExit, match=r"0001_x\.py is released"):
+        revision.stamp(tree)
+    with pytest.raises(SystemExit, match=r"Version 1\.2\.3 is released"):
+        revision.make("What it does", tree)
+    assert {path.name: path.read_text() for path in (tree / "migrations/versions").iterdir()} == released
 
 
 def test_a_tree_of_a_released_version_is_whole() -> None:

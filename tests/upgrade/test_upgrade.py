@@ -9,11 +9,9 @@ import sys
 from collections.abc import Callable
 
 import pytest
+import replay
 
 from tests.database import ROOT, Database, migrate
-
-sys.path.insert(0, str(ROOT / "migrations"))
-import replay
 
 NewDatabase = Callable[..., Database]
 

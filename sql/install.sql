@@ -157,6 +157,7 @@ set search_path = pg_catalog, pg_temp;
 \ir functions/pipeline/enqueue_unredacted.sql
 \ir functions/search/terms.sql
 \ir functions/pipeline/lexemes_of.sql
+\ir functions/pipeline/place_vectors.sql
 \ir functions/pipeline/store_row.sql
 \ir functions/pipeline/store_vectors.sql
 \ir functions/pipeline/sweep_source.sql

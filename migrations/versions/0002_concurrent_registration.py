@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision and the version it belongs to (make revision keeps them).
-sql_hash = "968063e43882ce1ab34ddaf2331f93604a3eb208b2722b0909cf85609f2b0257"
+sql_hash = "18816077f520fea88c9c12255f5d4a098c510a0a74eb124b8bd6ef3fbcc6aa3c"
 version = "0.1.1"
 
 

@@ -20,7 +20,7 @@ as $$
 declare
     v_now timestamptz := loci_private.now();
     v_row bigint;
-    v_model integer;
+    v_fresh boolean;
     v_gone bigint[];
     v_config regconfig := loci_private.text_config_of(store_row.organization_id);
     v_switch loci_private.chunking_assignments;
@@ -185,39 +185,29 @@ begin
         )
         order by n.chunking_id, n.ordinal
     )
-    select array_agg(o.chunk_id) into v_gone
-    from old as o
-    where not exists (
-        select from new as n
-        where n.chunking_id = o.chunking_id and n.text_hash = o.text_hash and n.twin = o.twin
-    );
+    select count(*) = 0, array_agg(o.chunk_id) filter (
+        where not exists (
+            select from new as n
+            where n.chunking_id = o.chunking_id and n.text_hash = o.text_hash and n.twin = o.twin
+        )
+    )
+    into v_fresh, v_gone
+    from old as o;
 
     if v_gone is not null then
         perform loci_private.remove_chunks(v_gone);
     end if;
-    for v_model in select m.model_id from loci.embedding_models as m loop
-        execute format(
-            'update loci_private.%I as e
-            set chunking_id = c.chunking_id, scope_id = c.scope_id, audience = c.audience, organization_id = c.organization_id
-            from loci_private.chunks as c
-            where e.row_id = $1 and c.chunk_id = e.chunk_id
-                and (e.chunking_id, e.scope_id, e.audience, e.organization_id)
-                is distinct from (c.chunking_id, c.scope_id, c.audience, c.organization_id)',
-            loci_private.model_table(v_model)
-        ) using v_row;
-    end loop;
-    for v_model in select distinct w.model_id from loci_private.wanted_vectors as w where w.row_id = v_row loop
-        execute format(
-            'insert into loci_private.embed_queue (model_id, chunk_id)
-            select $1, w.chunk_id
-            from loci_private.wanted_vectors as w
-            where w.row_id = $2 and w.model_id = $1
-                and not exists (select from loci_private.%I as e where e.chunk_id = w.chunk_id)
-                and not exists (select from loci_private.failures as f where f.chunk_id = w.chunk_id and f.model_id = $1)
-            order by w.in_use desc, w.chunk_id
-            on conflict do nothing', loci_private.model_table(v_model)
-        ) using v_model, v_row;
-    end loop;
+    if v_fresh and v_kept is null then
+        -- No chunk of the row has a vector yet: most rows, and nothing has to be planned for each of them.
+        insert into loci_private.embed_queue (model_id, chunk_id)
+        select w.model_id, w.chunk_id
+        from loci_private.wanted_vectors as w
+        where w.row_id = v_row
+        order by w.in_use desc, w.chunk_id
+        on conflict do nothing;
+    else
+        perform loci_private.place_vectors(v_row);
+    end if;
     if store_row.scope_id is not null and store_row.audience is null then
         insert into loci_private.text_changes (scope_id, chunks)
         select store_row.scope_id, max(jsonb_array_length(s.chunks))

@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision and the version it belongs to (make revision keeps them).
-sql_hash = "18816077f520fea88c9c12255f5d4a098c510a0a74eb124b8bd6ef3fbcc6aa3c"
+sql_hash = "6a7558424f1a016f58429b581d537487492be011d29d504bf143ef43087ad806"
 version = "0.1.1"
 
 

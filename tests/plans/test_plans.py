@@ -420,3 +420,46 @@ def test_bits_are_searched_by_their_index(
     nearest = only(plans, *GRAPH)
     assert nearest.indexes() == {f"embeddings_{model}_hnsw"}
     db.execute("select loci.drop_embedding_model('bits')")
+
+
+def test_removing_reads_no_more_than_there_is_in_a_session_that_began_with_nothing(
+    new_database: Callable[..., Database],
+) -> None:
+    """Its plans are of empty tables, and a queue that was empty when it was analyzed counts as empty until the next time."""
+    database = new_database()
+    place = database.people().acme
+    tables = ("row_queue", "source_rows", "chunks", "embed_queue", "failures", embeddings_table(database).split(".")[1])
+    for table in tables:
+        database.execute(f"alter table loci_private.{table} set (autovacuum_enabled = off)")
+    for n in range(8):
+        database.document(place, f"a small text, number {n}")
+        database.drain()
+        database.execute("delete from loci.documents")
+        if n == 3:
+            database.execute("analyze")
+        database.drain()
+    database.document(place, "\n\n".join(f"Part {n}. " + "many words follow one another " * 60 for n in range(400)))
+    database.drain()
+    database.execute(
+        "insert into loci_private.embed_queue (model_id, chunk_id) select m.model_id, c.chunk_id "
+        "from loci_private.chunks as c cross join loci.embedding_models as m where m.name = 'hash'"
+    )
+    chunks = database.value("select count(*) from loci_private.embed_queue")
+    assert chunks > 300
+    with database.admin.transaction():
+        before = rows_read(database, tables)
+        database.execute("delete from loci.documents")
+        read = {table: count - before.get(table, 0) for table, count in rows_read(database, tables).items()}
+    assert database.value("select count(*) from loci_private.embed_queue") == 0
+    assert database.value("select count(*) from loci_private.chunks") == 0
+    assert read["chunks"] >= chunks and max(read.values()) < 10 * chunks, read
+
+
+def rows_read(database: Database, tables: tuple[str, ...]) -> dict[str, int]:
+    """By table, as far as this session has not reported them."""
+    rows = database.rows(
+        "select t.relname, t.seq_tup_read + coalesce(t.idx_tup_fetch, 0) as count from pg_stat_xact_all_tables as t "
+        "where t.schemaname = 'loci_private' and t.relname = any(%s)",
+        list(tables),
+    )
+    return {row["relname"]: row["count"] for row in rows}

@@ -251,7 +251,8 @@ class Drain:
             self._forget(source_id, key, claims)
         self._db.commit()
 
-        written = self._clock()
+        ready: list[tuple[Row, list[dict[str, Any]]]] = []
+        began = self._clock()
         for number, row in enumerate(rows):
             claims = by_key[row["key"]]
             # One row at least, so that the shortest runs get somewhere.
@@ -259,19 +260,29 @@ class Drain:
                 self.put_back("row_queue", claims)
                 continue
             try:
-                sets = self._sets(source_id, row)
+                ready.append((row, self._sets(source_id, row)))
             except LociError as error:
                 if error.sqlstate in _NO_TOKENIZER:
                     self.postpone("row_queue", claims, error, _MODEL_SECONDS)
                 else:
                     self._forget(source_id, row["key"], claims, error)
-            else:
-                self._store(source_id, row, claims, sets)
+            if self._clock() - began > _WRITE_SECONDS:
+                self._store_rows(source_id, ready, by_key)
+                ready, began = [], self._clock()
+        self._store_rows(source_id, ready, by_key)
+        return left
+
+    def _store_rows(
+        self, source_id: int, ready: list[tuple[Row, list[dict[str, Any]]]], by_key: dict[str, list[Row]]
+    ) -> None:
+        """Write rows that were split, with few commits."""
+        written = self._clock()
+        for row, sets in ready:
+            self._store(source_id, row, by_key[row["key"]], sets)
             if self._clock() - written > _WRITE_SECONDS:
                 self._db.commit()
                 written = self._clock()
         self._db.commit()
-        return left
 
     def _read_failed(self, source_id: int, by_key: dict[str, list[Row]], error: DbError) -> None:
         claims = [claim for group in by_key.values() for claim in group]

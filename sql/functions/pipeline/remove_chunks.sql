@@ -2,6 +2,8 @@ create or replace function loci_private.remove_chunks(chunk_ids bigint [])
 returns void
 language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Rows are found by index, whatever size the tables had when the session planned this.
+set enable_seqscan = off
 as $$
 declare
     v_model integer;

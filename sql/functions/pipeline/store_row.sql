@@ -15,6 +15,9 @@ create or replace function loci_private.store_row(
 returns boolean
 language plpgsql volatile parallel unsafe security definer
 set search_path = pg_catalog, pg_temp
+-- Rows are found by index, whatever size the tables had when the session planned this.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -46,10 +49,10 @@ begin
     end if;
     -- How the row has to be split stays as it is until it is stored. Who is changing that is not waited for (55P03).
     select c.* into v_switch
-    from loci_private.chunking_assignments as c
+    from loci_private.assignment_of(store_row.organization_id) as a
+    join loci_private.chunking_assignments as c on c.assignment_id = a.assignment_id
     where c.source_id = store_row.source_id
-        and c.assignment_id = (loci_private.assignment_of(store_row.organization_id)).assignment_id
-    for key share nowait;
+    for key share of c nowait;
     if not found then
         raise exception 'nobody knows how this row is to be split' using errcode = '55P03', hint = 'select loci.reconcile() finds out.';
     end if;

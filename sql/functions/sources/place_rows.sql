@@ -2,6 +2,8 @@ create or replace function loci_private.place_rows(source_id integer, places jso
 returns void
 language plpgsql volatile parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Rows are found by index, whatever size the tables had when the session planned this.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

@@ -24,7 +24,7 @@ def people(db: Database) -> People:
 def clean(db: Database) -> Iterator[None]:
     yield
     db.execute("delete from loci.documents")
-    held = "select count(*) from loci_private.leases as l join pg_stat_activity as a on a.pid = l.pid"
+    held = "select count(*) from loci_private.leases as l join pg_stat_activity as a using (pid, backend_start)"
     wait_until(lambda: db.value(held) == 0, "the sessions that held leases have ended")
     db.drain()
     assert db.value("select count(*) from loci_private.leases") == 0

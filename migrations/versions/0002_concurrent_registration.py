@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 # What sql/ holds at this revision and the version it belongs to (make revision keeps them).
-sql_hash = "6a7558424f1a016f58429b581d537487492be011d29d504bf143ef43087ad806"
+sql_hash = "d40bcef718cf568dc883c7ea75d865ee7134e3c7a09774de32b532b3c1944948"
 version = "0.1.1"
 
 

@@ -616,7 +616,8 @@ def test_who_may_check_models(world: World) -> None:
     for role, allowed in (("loci_monitor", True), ("loci_admin", True), ("loci_app", False)):
         with world.db.connect(world.db.login_role("checker", role)) as connection:
             if allowed:
-                assert connection.execute("select ok from loci.check_model('remote')").fetchone() == {"ok": True}
+                checked = connection.execute("select ok, error from loci.check_model('remote')").fetchone()
+                assert checked == {"ok": True, "error": None}
             else:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute("select ok from loci.check_model('remote')")

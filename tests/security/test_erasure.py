@@ -623,6 +623,24 @@ def test_vectors_that_arrive_later_are_not_stored(db: Database, people: People) 
     assert db.value(f"select count(*) from loci_private.{table} where chunk_id = %s", row["chunk_id"]) == 0
 
 
+def test_words_are_counted_while_their_user_is_erased(db: Database, people: People) -> None:
+    user = db.user(f"{uuid4()}@example.org")
+    for n in range(2):
+        db.document(user, f"Bergamot and bergamot, number {n}")
+    db.drain()
+    db.execute("update loci_private.text_statistics set changed = 1000 where scope_id = %s", user)
+    db.execute("delete from loci_private.word_counts where scope_id = %s", user)
+    with db.connect() as eraser:
+        eraser.execute("begin")
+        eraser.execute("select * from loci.forget_user(%s)", (user,))
+        with background(db, "select loci_private.count_words()") as counting:
+            wait_for_lock(db, counting, "whoever counts waits for the scope")
+            eraser.execute("commit")
+            counting.finish()
+    assert db.rows("select from loci_private.word_counts where scope_id = %s", user) == []
+    assert db.value("select loci_private.count_words()") is False
+
+
 def test_many_drains_while_users_are_erased(db: Database, people: People) -> None:
     users = [db.user(f"{uuid4()}@example.org") for _ in range(4)]
     for user in users:

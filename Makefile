@@ -44,7 +44,7 @@ migrate: .venv/.stamp ## bring the running database to the newest version
 	@LOCI_DSN="$$($(CLUSTER) dsn)" $(BIN)/alembic upgrade head
 
 revision: .venv/.stamp ## make a migration (M="what it does"), or stamp the newest after a change of sql/
-	@$(BIN)/python migrations/revision.py $(if $(M),"$(M)")
+	@$(BIN)/python python/tools/revision.py $(if $(M),"$(M)")
 
 test: install-tests .venv/.stamp ## run the test suite (TESTS=tests/unit ARGS="-k name" WORKERS=2)
 	@$(BIN)/pytest $(TESTS) --ignore=tests/docker -n $(WORKERS) --dist loadfile $(ARGS)

@@ -20,17 +20,27 @@ def version_of(root: Path) -> str:
     return str(tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"])
 
 
+def newest_revision(root: Path) -> Path:
+    """File of the newest revision of the tree."""
+    return max((root / "migrations/versions").glob("[0-9]*.py"))
+
+
+def stamp_of(revision: Path) -> dict[str, str]:
+    """The version that a revision belongs to, and sql_hash of the tree that it was made for."""
+    return dict(re.findall(r'^(version|sql_hash) = "(.*)"$', revision.read_text(), re.MULTILINE))
+
+
 def problems(root: Path = ROOT) -> list[str]:
     """What is in the way of releasing the tree; nothing: it can be tagged."""
     found = []
     version = version_of(root)
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         found.append(f"pyproject.toml: version {version} is none of a release (1.2.3)")
-    newest = max((root / "migrations/versions").glob("[0-9]*.py"))
-    revision = dict(re.findall(r'^(version|sql_hash) = "(.*)"$', newest.read_text(), re.MULTILINE))
+    newest = newest_revision(root)
+    revision = stamp_of(newest)
     if revision.get("version") != version:
         found.append(f"{newest.name}: it is of version {revision.get('version')}, the tree of {version}")
-    if revision.get("sql_hash") != _tree_hash(root):
+    if revision.get("sql_hash") != tree_hash(root):
         found.append(f"{newest.name}: sql/ has changed since (make revision)")
     sections = re.split(r"^## ", (root / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
     changes = {title.split()[0]: text for title, _, text in (section.partition("\n") for section in sections)}
@@ -45,7 +55,8 @@ def problems(root: Path = ROOT) -> list[str]:
     return found
 
 
-def _tree_hash(root: Path) -> str:
+def tree_hash(root: Path) -> str:
+    """SHA-256 (hex) of sql/, as the tree's own migrations take it."""
     done = subprocess.run(
         [sys.executable, "-c", "import replay; print(replay.tree_hash())"],
         env={**os.environ, "PYTHONPATH": str(root / "migrations")},

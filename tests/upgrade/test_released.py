@@ -178,7 +178,7 @@ def test_what_is_in_the_way_of_a_release(tmp_path: Path) -> None:
     for name in ("migrations/replay.py", "sql"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
-    hash_of = release._tree_hash(ROOT)
+    hash_of = release.tree_hash(ROOT)
     (tmp_path / "migrations/versions/0001_x.py").write_text(f'sql_hash = "{hash_of}"\nversion = "1.2.3"\n')
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n## 1.2.3 (today)\n\n- All of it.\n")
     (tmp_path / "tests/released/1.2.3.sql.gz").write_bytes(b"")
@@ -208,6 +208,7 @@ def tree(tmp_path: Path) -> Path:
     )
     for name in ("migrations/versions", "tests/released"):
         (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "sql").symlink_to(ROOT / "sql")
     shutil.copy(ROOT / "alembic.ini", tmp_path)
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
     (tmp_path / "migrations/versions/0001_x.py").write_text(

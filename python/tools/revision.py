@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from replay import tree_hash
-
-ROOT = Path(__file__).resolve().parent.parent
+from release import RELEASED, ROOT, newest_revision, stamp_of, tree_hash, version_of
 
 
 def make(message: str, root: Path = ROOT) -> Path:
     """Make the next revision, stamped; its upgrade() is for what sql/schema has changed, the rest is replayed."""
-    newest = _newest(root)
-    if not _released(root, _stamped(newest)["version"]):
+    newest = newest_revision(root)
+    if not _released(root, stamp_of(newest)["version"]):
         raise SystemExit(f"{newest.name} is not released yet: change that one, then make revision")
     _refuse_released_version(root)
     config = Config(root / "alembic.ini", stdout=sys.stderr)
@@ -32,35 +29,23 @@ def make(message: str, root: Path = ROOT) -> Path:
 
 def stamp(root: Path = ROOT) -> Path:
     """Stamp the newest revision."""
-    newest = _newest(root)
-    if _released(root, _stamped(newest)["version"]):
+    newest = newest_revision(root)
+    if _released(root, stamp_of(newest)["version"]):
         raise SystemExit(f'{newest.name} is released: make another one (make revision M="what it does")')
     _refuse_released_version(root)
     text = newest.read_text()
-    for name, value in (("sql_hash", tree_hash()), ("version", _version(root))):
+    for name, value in (("sql_hash", tree_hash(root)), ("version", version_of(root))):
         text = re.sub(rf'^{name} = ".*"$', f'{name} = "{value}"', text, flags=re.MULTILINE)
     newest.write_text(text)
     return newest
 
 
-def _newest(root: Path) -> Path:
-    return max((root / "migrations/versions").glob("[0-9]*.py"))
-
-
-def _stamped(revision: Path) -> dict[str, str]:
-    return dict(re.findall(r'^(sql_hash|version) = "(.*)"$', revision.read_text(), re.MULTILINE))
-
-
-def _version(root: Path) -> str:
-    return str(tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"])
-
-
 def _released(root: Path, version: str) -> bool:
-    return (root / f"tests/released/{version}.sql.gz").exists()
+    return (root / RELEASED / f"{version}.sql.gz").exists()
 
 
 def _refuse_released_version(root: Path) -> None:
-    if _released(root, version := _version(root)):
+    if _released(root, version := version_of(root)):
         raise SystemExit(
             f"Version {version} is released: set the next one in pyproject.toml and python/udfs/loci_udfs/__init__.py"
         )
